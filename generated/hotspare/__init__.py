@@ -1,0 +1,1 @@
+"""The contract's generated code; import from hotspare.v1."""
