@@ -1,0 +1,120 @@
+# Needs GNU make and Python 3.11 or newer; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST = $(BIN)/python -m pytest --durations=10
+BASELINE := protos/baseline.binpb
+
+# Debian's packages that the tests marked `deb` need.
+SYSTEM_DEPS := iproute2 iptables
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+.PHONY: help
+help: ## List what can be made
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- The environment -------------------------------------------------------------------------------------------------
+
+# Anew also where .venv came here with a copied folder, or its Python is gone.
+ifneq ($(shell test -x $(BIN)/python && cat $(READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
+$(READY): requirements.lock pyproject.toml tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py
+
+.PHONY: setup
+setup: $(READY) ## Set up .venv (all others do it by themselves)
+	@:
+
+.PHONY: system-deps
+system-deps: ## Install the Debian packages that test-full needs (as root or by sudo)
+	$(if $(filter 0,$(shell id -u)),,sudo )apt-get update
+	$(if $(filter 0,$(shell id -u)),,sudo )apt-get install --yes --no-install-recommends $(SYSTEM_DEPS)
+
+.PHONY: lock
+lock: $(READY) ## Resolve the newest versions into requirements.lock
+	@$(BIN)/python -m tools.lock
+
+# --- To run and to test ----------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: $(READY) ## Run cloud, four receivers, ARC and devices, with a failover (ONCE=1: one round, then end)
+	@$(BIN)/hotspare-sim demo $(if $(filter-out 0 no,$(ONCE)),--once)
+
+.PHONY: test
+test: $(READY) ## Run the tests that need nothing but Python (under 10 minutes)
+	$(PYTEST) -m "not full and not deb"
+
+.PHONY: test-full
+test-full: $(READY) ## Run all tests (under 45 minutes; needs system-deps)
+	@missing=; for package in $(SYSTEM_DEPS); do \
+	  dpkg-query --show --showformat='$${Status}' $$package 2>/dev/null | grep -q ' installed$$' \
+	    || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "These Debian packages are missing:$$missing. Install them: make system-deps" >&2; exit 1; \
+	fi
+	$(PYTEST)
+
+# --- To check --------------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: check-lint check-types check-protos check-breaking check-generated check-layers ## Check all but the tests
+	@echo "All checks passed."
+
+.PHONY: check-lint
+check-lint: $(READY) ## ruff: lint and format
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --diff .
+
+.PHONY: check-types
+check-types: $(READY) ## mypy --strict
+	$(BIN)/mypy --no-error-summary
+
+.PHONY: check-protos
+check-protos: $(READY) ## buf: lint (STANDARD, COMMENTS) and format of the protos
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+.PHONY: check-breaking
+check-breaking: $(READY) ## buf: no change breaks the descriptor set in the repository
+	$(BIN)/buf breaking --against $(BASELINE)
+
+.PHONY: check-generated
+check-generated: $(READY) ## generated/ and docs/api.md come from the protos as they are
+	$(BIN)/python -m tools.generate --check
+
+.PHONY: check-layers
+check-layers: $(READY) ## Imports point one way, the cores are pure, modules are short
+	$(BIN)/python -m tools.layering
+
+# --- To change -------------------------------------------------------------------------------------------------------
+
+.PHONY: format
+format: $(READY) ## Format code and protos, and mend what lint can mend
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format --quiet .
+	$(BIN)/buf format --write
+
+.PHONY: proto
+proto: $(READY) ## Make generated/ and docs/api.md from the protos
+	$(BIN)/python -m tools.generate
+
+.PHONY: descriptor
+descriptor: $(READY) ## Make build/: descriptor set with comments, gRPC service config
+	$(BIN)/python -m tools.generate --artefacts build
+
+.PHONY: proto-baseline
+proto-baseline: $(READY) ## Move the descriptor set that check-breaking compares with
+	$(BIN)/python -m tools.generate --baseline
+	@echo "Moved $(BASELINE). Say in the commit why the contract may break here."
+
+.PHONY: clean
+clean: ## Remove .venv and all that was made, but for what the repository keeps
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Tools of the checks and of the build; no part of the distribution."""
