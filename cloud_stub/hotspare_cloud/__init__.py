@@ -1,0 +1,1 @@
+"""The cloud: groups, leases, and the alarms on their way."""

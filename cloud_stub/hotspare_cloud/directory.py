@@ -1,0 +1,196 @@
+"""Who is known to the cloud: accounts, devices and tokens in memory, and the groups at work.
+
+All of it is read from the store at the start and kept in step by the services that change it, so that a call is
+authenticated without a look into the store.
+"""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+from hotspare_cloud.clock import StallWatch
+from hotspare_cloud.group import Group
+from hotspare_cloud.store.base import AccountRow, DeviceRow, GroupRow, Store, TokenRow
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_rpc.credentials import sha256
+
+DEFAULT_SUB_ACCOUNT = "default"
+
+
+def invalid_credentials() -> HotspareError:
+    """The one answer to all wrong credentials (G3)."""
+    return HotspareError(Reason.INVALID_CREDENTIALS, "the credentials are missing or wrong")
+
+
+class Directory:
+    """Accounts, devices, tokens and groups. One a process."""
+
+    def __init__(self, store: Store, watch: StallWatch) -> None:
+        self.boot = str(uuid4())
+        self.membership_lock = asyncio.Lock()
+        """Held while a member joins: the rules look at all groups of the account."""
+        self.stopping = False
+        self._store = store
+        self._watch = watch
+        self._accounts: dict[str, AccountRow] = {}
+        self._groups: dict[tuple[str, str], Group] = {}
+        self._by_id: dict[int, Group] = {}
+        self._devices: dict[tuple[str, str], list[DeviceRow]] = {}
+        self._tokens: dict[bytes, TokenRow] = {}
+
+    async def load(self) -> None:
+        """Read all that is stored, and set every group to work."""
+        for account in await self._store.accounts():
+            self._accounts[account.arc_id] = account
+        for token in await self._store.tokens():
+            self._tokens[token.sha256] = token
+        for row in await self._store.groups():
+            await self._load_group(row)
+        for device in await self._store.devices():
+            group = self._by_id[device.group_id]
+            self._devices.setdefault((group.row.arc_id, device.device_id), []).append(device)
+
+    async def _load_group(self, row: GroupRow) -> None:
+        facts = await self._store.load_group(row.group_id)
+        group = Group(row, facts, self._store, self._watch, self.boot)
+        self._groups[(row.arc_id, row.sub_account)] = group
+        self._by_id[row.group_id] = group
+        group.start()
+
+    async def stop(self) -> None:
+        """End all streams."""
+        self.stopping = True
+        error = HotspareError(Reason.SHUTTING_DOWN, "the server is stopping")
+        await asyncio.gather(*(group.stop(error) for group in self._groups.values()))
+
+    # Accounts.
+
+    async def create_account(self, arc_id: str, key_sha256: bytes, sub_accounts: Sequence[str]) -> AccountRow:
+        """Create an account and its groups. Raises HotspareError RESOURCE_EXISTS."""
+        account = AccountRow(arc_id, key_sha256, time.time())
+        await self._store.create_account(account, sub_accounts)
+        self._accounts[arc_id] = account
+        await self._load_new_groups()
+        return account
+
+    async def create_sub_account(self, arc_id: str, sub_account: str) -> None:
+        """Add a group to an account. Raises HotspareError RESOURCE_NOT_FOUND."""
+        self.account(arc_id)
+        await self._store.create_sub_account(arc_id, sub_account)
+        await self._load_new_groups()
+
+    async def _load_new_groups(self) -> None:
+        for row in await self._store.groups():
+            if row.group_id not in self._by_id:
+                await self._load_group(row)
+
+    def account(self, arc_id: str) -> AccountRow:
+        """An account. Raises HotspareError RESOURCE_NOT_FOUND."""
+        if arc_id not in self._accounts:
+            raise not_found("ARC account", arc_id)
+        return self._accounts[arc_id]
+
+    def accounts(self) -> list[AccountRow]:
+        """All accounts, by id."""
+        return [self._accounts[arc_id] for arc_id in sorted(self._accounts)]
+
+    def check_arc_key(self, arc_id: str, arc_key: str) -> None:
+        """Raise INVALID_CREDENTIALS unless the account exists and the key is its own (G3)."""
+        account = self._accounts.get(arc_id)
+        digest = account.key_sha256 if account else b"\0" * 32
+        if not hmac.compare_digest(sha256(arc_key), digest) or account is None:
+            raise invalid_credentials()
+
+    # Groups.
+
+    def groups(self, arc_id: str | None = None) -> list[Group]:
+        """All groups, or those of one account."""
+        return [group for (owner, _), group in self._groups.items() if arc_id in (None, owner)]
+
+    def group(self, arc_id: str, sub_account: str) -> Group:
+        """A group of an account. Raises HotspareError SUB_ACCOUNT_UNKNOWN."""
+        name = sub_account or DEFAULT_SUB_ACCOUNT
+        group = self._groups.get((arc_id, name))
+        if group is None:
+            raise HotspareError(
+                Reason.SUB_ACCOUNT_UNKNOWN, f"the ARC account has no sub account {name}", sub_account=name
+            )
+        return group
+
+    def group_of_member(self, arc_id: str, receiver_id: str) -> Group | None:
+        """The group of an account in which a receiver holds its role."""
+        return next((group for group in self.groups(arc_id) if receiver_id in group.members), None)
+
+    def by_id(self, group_id: int) -> Group:
+        """A group by the store's id."""
+        return self._by_id[group_id]
+
+    # Devices.
+
+    def device(self, arc_id: str, device_id: str, device_key: str) -> DeviceRow:
+        """The device of an account with that id and that key. Raises INVALID_CREDENTIALS."""
+        digest = sha256(device_key)
+        for device in self._devices.get((arc_id, device_id), ()):
+            if hmac.compare_digest(digest, device.key_sha256):
+                return device
+        raise invalid_credentials()
+
+    def device_in(self, group: Group, device_id: str) -> DeviceRow | None:
+        """A device of a group, for a gateway that speaks for it."""
+        found = self._devices.get((group.row.arc_id, device_id), ())
+        return next((device for device in found if device.group_id == group.row.group_id), None)
+
+    def replace_devices(self, group: Group, changed: Iterable[DeviceRow], gone: Iterable[str], *, whole: bool) -> None:
+        """Take over devices of a group that were stored."""
+        own, arc_id = group.row.group_id, group.row.arc_id
+        changed = list(changed)
+        dropped = {(arc_id, device.device_id) for device in changed} | {(arc_id, device_id) for device_id in gone}
+        if whole:
+            dropped |= {key for key in self._devices if key[0] == arc_id}
+        for key in dropped:
+            self._devices[key] = [device for device in self._devices.get(key, ()) if device.group_id != own]
+            if not self._devices[key]:
+                del self._devices[key]
+        for device in changed:
+            self._devices.setdefault((arc_id, device.device_id), []).append(device)
+
+    # Tokens.
+
+    def token(self, secret: str) -> TokenRow:
+        """The token with that secret. Raises INVALID_CREDENTIALS or TOKEN_EXPIRED."""
+        token = self._tokens.get(sha256(secret))
+        if token is None or token.revoked_at is not None:
+            raise invalid_credentials()
+        if token.expires_at is not None and token.expires_at <= time.time():
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(token.expires_at))
+            raise HotspareError(Reason.TOKEN_EXPIRED, f"the token ended at {at}", expire_time=at)
+        return token
+
+    def tokens(self) -> list[TokenRow]:
+        """All tokens, by name."""
+        return sorted(self._tokens.values(), key=lambda token: (token.name, token.created_at))
+
+    async def create_token(self, token: TokenRow) -> None:
+        """Keep a token. Raises HotspareError RESOURCE_EXISTS."""
+        await self._store.create_token(token)
+        self._tokens[token.sha256] = token
+
+    async def revoke_token(self, name: str) -> TokenRow:
+        """Revoke the token of a name. Raises HotspareError RESOURCE_NOT_FOUND."""
+        named = [token for token in self.tokens() if token.name == name]
+        if not named:
+            raise not_found("token", name)
+        now = time.time()
+        await self._store.revoke_token(name, now)
+        for token in named:
+            if token.revoked_at is None:
+                self._tokens[token.sha256] = replace(token, revoked_at=now)
+        return self._tokens[named[-1].sha256]
+
+
+def not_found(kind: str, id: str) -> HotspareError:
+    """The error for a resource that does not exist."""
+    return HotspareError(Reason.RESOURCE_NOT_FOUND, f"there is no {kind} {id}", kind=kind, id=id)

@@ -1,0 +1,96 @@
+"""The command `hotspare-cloud`. gRPC is imported late, so that `--help` is instant."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hotspare_rpc.cli_args import ADDRESS, tls_options
+
+DATA = click.Path(file_okay=False, path_type=Path)
+
+DISK_FLOOR_MB = 512
+
+
+@click.group()
+def main() -> None:
+    """The cloud of the hot spare: keeps ARC accounts and alarms, and decides which receiver works."""
+
+
+@main.command()
+@click.option("--data", type=DATA, required=True, help="Folder for all that the cloud keeps. Made with mode 0700.")
+@click.option("--listen", type=ADDRESS, required=True, help="Where to serve gRPC. Port 0 picks a free one.")
+@click.option("--metrics", type=ADDRESS, help="Where to serve /metrics to Prometheus.")
+@click.option(
+    "--disk-floor",
+    type=click.IntRange(0, 1_000_000),
+    default=DISK_FLOOR_MB,
+    show_default=True,
+    metavar="MB",
+    help="Refuse new alarms while less is free; confirmations still pass.",
+)
+@tls_options
+def serve(data: Path, listen: Any, metrics: Any, disk_floor: int, tls: Any) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    The first start writes a token for the cloud's operator to DATA/operator.token (mode 0600).
+    """
+    from hotspare_cloud import app
+    from hotspare_rpc.address import ListenError
+    from hotspare_rpc.logs import setup_logging
+    from hotspare_rpc.tls import TlsError
+    from hotspare_store.folder import DataFolderError
+
+    setup_logging()
+    options = app.CloudOptions(data, listen, metrics, tls, disk_floor * 1_000_000)
+    try:
+        status = asyncio.run(app.serve(options))
+    except (DataFolderError, ListenError, TlsError) as problem:
+        raise click.ClickException(str(problem)) from problem
+    sys.exit(status)
+
+
+@main.group()
+def account() -> None:
+    """ARC accounts of this cloud."""
+
+
+@account.command()
+@click.argument("arc_id")
+@click.option("--data", type=DATA, required=True, help="The data folder of the cloud, running or not.")
+@click.option("--sub-account", "sub_accounts", multiple=True, help="A sub account; may be repeated. [default: default]")
+@click.option(
+    "--key-out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the key to this new file (mode 0600) instead of showing it.",
+)
+def create(arc_id: str, data: Path, sub_accounts: Sequence[str], key_out: Path | None) -> None:
+    """Create an ARC account. Its key is made here and shown once.
+
+    Works beside a running cloud, and on the folder of one that does not run.
+    """
+    from hotspare_cloud.offline import create_account
+    from hotspare_model.errors import HotspareError
+    from hotspare_rpc.address import ListenError
+    from hotspare_store.folder import DataFolderError, write_secret
+
+    if key_out is not None and key_out.exists():
+        raise click.ClickException(f"{key_out} exists already; a key is never overwritten")
+    try:
+        key = asyncio.run(create_account(data, arc_id, sub_accounts))
+    except (DataFolderError, ListenError) as problem:
+        raise click.ClickException(str(problem)) from problem
+    except HotspareError as refused:
+        raise click.ClickException(refused.message) from refused
+    if key_out is None:
+        click.echo(key)
+    else:
+        write_secret(key_out, key)
+        click.echo(f"The key of {arc_id} is in {key_out}.", err=True)
+
+
+if __name__ == "__main__":
+    main()

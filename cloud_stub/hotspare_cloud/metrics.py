@@ -1,0 +1,196 @@
+"""What Prometheus sees of the cloud. One collector reads the same state that the services show.
+
+No device id and no receiver id is a label: roles are few, receivers come and go. docs/metrics.md lists them all.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hotspare_cloud.clock import StallWatch
+from hotspare_cloud.core.state import Reason
+from hotspare_cloud.directory import Directory
+from hotspare_cloud.group import Group
+from hotspare_cloud.intake import Intake
+from hotspare_model.group import MemberStatus, Role
+from hotspare_rpc.version import SOFTWARE_VERSION
+from hotspare_store.database import DatabaseCounters
+
+GROUP = ("arc_id", "sub_account")
+
+GAP_BUCKETS = (0.1, 0.25, 0.5, 1.0, 1.25, 1.5, 2.0, 3.0, 3.5, 4.0, 6.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds; fine around what docs/failover.md promises."""
+
+
+class CloudCollector(Collector):
+    """Reads the groups, the intake and the store when it is scraped."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        directory: Directory,
+        intake: Intake,
+        database: DatabaseCounters,
+        watch: StallWatch,
+        free_bytes: Callable[[], int],
+    ) -> None:
+        self._directory = directory
+        self._intake = intake
+        self._database = database
+        self._watch = watch
+        self._free_bytes = free_bytes
+        self.oldest: dict[int, float | None] = {}
+        """When the oldest waiting alarm of each group was received; kept fresh by the app."""
+        self._gap = Histogram(
+            "hotspare_cloud_takeover_seconds",
+            "How long nobody worked at an unplanned move of the working role.",
+            GROUP,
+            buckets=GAP_BUCKETS,
+            registry=registry,
+        )
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics of the cloud, but the take-over histogram."""
+        yield from self._process()
+        groups = self._directory.groups()
+        yield from self._working(groups)
+        yield from self._alarms(groups)
+
+    def observe_gaps(self) -> None:
+        """Move the gaps that the groups noted into the histogram. Called on the loop, beside the scrapes."""
+        for group in self._directory.groups():
+            child = self._gap.labels(*_labels(group))
+            gaps, group.moves.gaps = group.moves.gaps, []
+            for gap in gaps:
+                child.observe(gap)
+
+    def _process(self) -> Iterable[Metric]:
+        info = GaugeMetricFamily(
+            "hotspare_cloud_info", "Version of the cloud's software; always 1.", labels=["version"]
+        )
+        info.add_metric([SOFTWARE_VERSION], 1)
+        yield info
+        published = CounterMetricFamily(
+            "hotspare_cloud_alarms_published",
+            "Alarms that devices published, by what came of them.",
+            labels=["result"],
+        )
+        for result, count in (
+            ("stored", self._intake.published),
+            ("duplicate", self._intake.duplicates),
+            ("refused", self._intake.refused),
+        ):
+            published.add_metric([result], count)
+        yield published
+        yield GaugeMetricFamily(
+            "hotspare_cloud_disk_free_bytes", "Free bytes on the disk of the data folder.", self._free_bytes()
+        )
+        yield GaugeMetricFamily(
+            "hotspare_cloud_loop_lag_seconds", "How late the event loop ran its last timer.", self._watch.lag
+        )
+        yield CounterMetricFamily(
+            "hotspare_cloud_stalls",
+            "Times when the event loop stood still for half a second or more.",
+            self._watch.stalls,
+        )
+        yield CounterMetricFamily("hotspare_cloud_store_commits", "Commits of the store.", self._database.commits)
+        yield CounterMetricFamily("hotspare_cloud_store_writes", "Writes in those commits.", self._database.writes)
+        yield CounterMetricFamily(
+            "hotspare_cloud_store_commit_seconds",
+            "Seconds that the commits took.",
+            self._database.commit_seconds,
+        )
+
+    def _working(self, groups: list[Group]) -> Iterable[Metric]:
+        epoch = GaugeMetricFamily("hotspare_cloud_epoch", "The current epoch.", labels=GROUP)
+        status = GaugeMetricFamily(
+            "hotspare_cloud_member_status",
+            "1 for the status that a member has now.",
+            labels=[*GROUP, "role", "status"],
+        )
+        working = GaugeMetricFamily(
+            "hotspare_cloud_working_receivers", "Receivers that work now: 0 or 1.", labels=GROUP
+        )
+        lease = GaugeMetricFamily(
+            "hotspare_cloud_lease_remaining_seconds",
+            "How long the cloud takes the working receiver's lease as possibly alive.",
+            labels=GROUP,
+        )
+        moves = CounterMetricFamily(
+            "hotspare_cloud_moves", "Moves of the working role, by reason.", labels=[*GROUP, "reason"]
+        )
+        gap = CounterMetricFamily(
+            "hotspare_cloud_unattended_seconds", "Seconds that nobody worked, up to the moves.", labels=GROUP
+        )
+        stale = CounterMetricFamily(
+            "hotspare_cloud_stale_epochs_refused",
+            "Pulls under an epoch that was not the caller's.",
+            labels=GROUP,
+        )
+        for group in groups:
+            labels = _labels(group)
+            epoch.add_metric(labels, group.state.epoch)
+            working.add_metric(labels, 1 if group.working else 0)
+            lease.add_metric(labels, group.lease_remaining())
+            gap.add_metric(labels, group.moves.gap_seconds)
+            stale.add_metric(labels, group.moves.stale)
+            for reason in Reason:
+                moves.add_metric([*labels, reason.value.lower()], group.moves.by_reason[reason])
+            held = {member.role: group.status(member.receiver_id) for member in tuple(group.members.values())}
+            for role in Role:
+                for each in MemberStatus:
+                    status.add_metric([*labels, role.name.lower(), each.value], 1 if held.get(role) is each else 0)
+        yield from (epoch, status, working, lease, moves, gap, stale)
+
+    def _alarms(self, groups: list[Group]) -> Iterable[Metric]:
+        backlog = GaugeMetricFamily(
+            "hotspare_cloud_alarms_waiting", "Alarms that are not confirmed, delivered or not.", labels=GROUP
+        )
+        oldest = GaugeMetricFamily(
+            "hotspare_cloud_alarms_oldest_age_seconds",
+            "Age of the oldest alarm that waits; 0: none does.",
+            labels=GROUP,
+        )
+        out = GaugeMetricFamily(
+            "hotspare_cloud_alarms_out",
+            "Alarms delivered to the working receiver and not confirmed.",
+            labels=GROUP,
+        )
+        held = GaugeMetricFamily(
+            "hotspare_cloud_alarms_held",
+            "Alarms that wait until the holder of an ended epoch has stopped.",
+            labels=GROUP,
+        )
+        delivered = CounterMetricFamily("hotspare_cloud_alarms_delivered", "Deliveries of alarms.", labels=GROUP)
+        again = CounterMetricFamily(
+            "hotspare_cloud_alarms_redelivered",
+            "Deliveries of alarms that had been delivered before.",
+            labels=GROUP,
+        )
+        confirmed = CounterMetricFamily(
+            "hotspare_cloud_alarms_confirmed", "Alarms that a receiver's ARC confirmed.", labels=GROUP
+        )
+        late = CounterMetricFamily(
+            "hotspare_cloud_late_confirmations", "Confirmations that came under an ended epoch.", labels=GROUP
+        )
+        now = time.time()
+        for group in groups:
+            labels = _labels(group)
+            since = self.oldest.get(group.row.group_id)
+            backlog.add_metric(labels, group.backlog)
+            oldest.add_metric(labels, max(0.0, now - since) if since is not None and group.backlog else 0.0)
+            out.add_metric(labels, group.delivery.window.outstanding)
+            held.add_metric(labels, group.delivery.window.held())
+            delivered.add_metric(labels, group.delivery.delivered)
+            again.add_metric(labels, group.delivery.redelivered)
+            confirmed.add_metric(labels, group.confirmed)
+            late.add_metric(labels, group.late_confirmations)
+        yield from (backlog, oldest, out, held, delivered, again, confirmed, late)
+
+
+def _labels(group: Group) -> list[str]:
+    return [group.row.arc_id, group.row.sub_account]

@@ -1,0 +1,135 @@
+"""AccountService: ARC accounts, and the tokens of the cloud's operators."""
+
+import re
+import time
+
+from hotspare.v1 import account_service_pb2, account_service_pb2_grpc, token_pb2
+from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory
+from hotspare_cloud.services.callers import ADMIN, ROLE_NAMES, VIEWER, Callers, Context
+from hotspare_cloud.services.convert import optional_time, time_to_proto
+from hotspare_cloud.services.paging import decode_token, encode_token, page_size
+from hotspare_cloud.store.base import TokenRow
+from hotspare_model.errors import field_invalid
+from hotspare_rpc.credentials import new_secret, sha256
+from hotspare_rpc.wire import duration_from_proto
+
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+TOKEN_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+
+
+class AccountService(account_service_pb2_grpc.AccountServiceServicer):
+    """See account_service.proto."""
+
+    def __init__(self, callers: Callers, directory: Directory) -> None:
+        self._callers = callers
+        self._directory = directory
+
+    async def CreateArcAccount(
+        self, request: account_service_pb2.CreateArcAccountRequest, context: Context
+    ) -> account_service_pb2.CreateArcAccountResponse:
+        """See account_service.proto."""
+        self._callers.operator(context, ADMIN)
+        check_id("arc_id", request.arc_id)
+        names = list(dict.fromkeys(request.sub_accounts)) or [DEFAULT_SUB_ACCOUNT]
+        for name in names:
+            check_id("sub_accounts", name)
+        key = new_secret()
+        await self._directory.create_account(request.arc_id, sha256(key), names)
+        return account_service_pb2.CreateArcAccountResponse(account=self._account(request.arc_id), arc_key=key)
+
+    async def GetArcAccount(
+        self, request: account_service_pb2.GetArcAccountRequest, context: Context
+    ) -> account_service_pb2.GetArcAccountResponse:
+        """See account_service.proto."""
+        self._callers.operator(context, VIEWER)
+        return account_service_pb2.GetArcAccountResponse(account=self._account(request.arc_id))
+
+    async def ListArcAccounts(
+        self, request: account_service_pb2.ListArcAccountsRequest, context: Context
+    ) -> account_service_pb2.ListArcAccountsResponse:
+        """See account_service.proto."""
+        self._callers.operator(context, VIEWER)
+        size, after = page_size(request.page_size), decode_token("accounts", request.page_token)
+        ids = [account.arc_id for account in self._directory.accounts() if account.arc_id > after]
+        return account_service_pb2.ListArcAccountsResponse(
+            accounts=[self._account(arc_id) for arc_id in ids[:size]],
+            next_page_token=encode_token("accounts", ids[size - 1]) if len(ids) > size else "",
+        )
+
+    async def CreateSubAccount(
+        self, request: account_service_pb2.CreateSubAccountRequest, context: Context
+    ) -> account_service_pb2.CreateSubAccountResponse:
+        """See account_service.proto."""
+        self._callers.operator(context, ADMIN)
+        check_id("sub_account", request.sub_account)
+        await self._directory.create_sub_account(request.arc_id, request.sub_account)
+        return account_service_pb2.CreateSubAccountResponse(account=self._account(request.arc_id))
+
+    def _account(self, arc_id: str) -> account_service_pb2.ArcAccount:
+        account = self._directory.account(arc_id)
+        return account_service_pb2.ArcAccount(
+            arc_id=arc_id,
+            sub_accounts=sorted(group.row.sub_account for group in self._directory.groups(arc_id)),
+            create_time=time_to_proto(account.created_at),
+        )
+
+    async def CreateOperatorToken(
+        self, request: account_service_pb2.CreateOperatorTokenRequest, context: Context
+    ) -> account_service_pb2.CreateOperatorTokenResponse:
+        """See account_service.proto."""
+        self._callers.operator(context, ADMIN)
+        if not TOKEN_NAME.fullmatch(request.name):
+            raise field_invalid("name", "must be 1 to 64 characters of A-Z a-z 0-9 . _ @ -")
+        if request.role not in ROLE_NAMES:
+            raise field_invalid("role", "must be ADMIN, OPERATOR or VIEWER")
+        validity = duration_from_proto(request.validity) if request.HasField("validity") else None
+        if request.HasField("validity") and (validity is None or validity.total_seconds() <= 0):
+            raise field_invalid("validity", "must be a span of more than 0 s")
+        now, secret = time.time(), new_secret()
+        token = TokenRow(
+            name=request.name,
+            role=request.role,
+            sha256=sha256(secret),
+            created_at=now,
+            expires_at=now + validity.total_seconds() if validity else None,
+            revoked_at=None,
+        )
+        await self._directory.create_token(token)
+        return account_service_pb2.CreateOperatorTokenResponse(token=_token(token), secret=secret)
+
+    async def ListOperatorTokens(
+        self, request: account_service_pb2.ListOperatorTokensRequest, context: Context
+    ) -> account_service_pb2.ListOperatorTokensResponse:
+        """See account_service.proto."""
+        self._callers.operator(context, ADMIN)
+        size, position = page_size(request.page_size), decode_token("tokens", request.page_token)
+        start = int(position) if position.isdecimal() else 0
+        tokens = self._directory.tokens()
+        return account_service_pb2.ListOperatorTokensResponse(
+            tokens=[_token(token) for token in tokens[start : start + size]],
+            next_page_token=encode_token("tokens", str(start + size)) if len(tokens) > start + size else "",
+        )
+
+    async def RevokeOperatorToken(
+        self, request: account_service_pb2.RevokeOperatorTokenRequest, context: Context
+    ) -> account_service_pb2.RevokeOperatorTokenResponse:
+        """See account_service.proto."""
+        self._callers.operator(context, ADMIN)
+        token = await self._directory.revoke_token(request.name)
+        return account_service_pb2.RevokeOperatorTokenResponse(token=_token(token))
+
+
+def check_id(field: str, value: str) -> None:
+    """Raise HotspareError FIELD_INVALID unless the value is fit for an id."""
+    if not ID.fullmatch(value):
+        raise field_invalid(field, "must be 1 to 64 characters of A-Z a-z 0-9 . _ -")
+
+
+def _token(token: TokenRow) -> token_pb2.Token:
+    return token_pb2.Token(
+        name=token.name,
+        role=token_pb2.TokenRole.ValueType(token.role),
+        create_time=time_to_proto(token.created_at),
+        expire_time=optional_time(token.expires_at),
+        revoke_time=optional_time(token.revoked_at),
+    )

@@ -1,0 +1,140 @@
+"""AlarmPullService: alarms to the working receiver, confirmations back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from hotspare.v1 import alarm_pb2, alarm_pull_service_pb2, alarm_pull_service_pb2_grpc
+from hotspare_cloud.clock import boottime
+from hotspare_cloud.delivery import Deliver, Finished, PullMessage, PullSession, Stale, Stored, Withdraw
+from hotspare_cloud.directory import Directory
+from hotspare_cloud.group import Group
+from hotspare_cloud.services.callers import Callers, Context, ReceiverCaller
+from hotspare_cloud.services.streams import first_of
+from hotspare_cloud.store.base import WaitingAlarm
+from hotspare_model.errors import HotspareError, Reason, field_invalid
+
+MAX_WINDOW = 10_000
+MAX_RANGES = 1000
+MAX_EPOCH = 2**53
+
+Request = alarm_pull_service_pb2.PullAlarmsRequest
+Response = alarm_pull_service_pb2.PullAlarmsResponse
+
+
+class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
+    """See alarm_pull_service.proto."""
+
+    def __init__(self, callers: Callers, directory: Directory) -> None:
+        self._callers = callers
+        self._directory = directory
+
+    async def PullAlarms(self, request_iterator: AsyncIterator[Request], context: Context) -> AsyncIterator[Response]:
+        """See alarm_pull_service.proto."""
+        caller = self._callers.receiver(context)
+        opening = (await first_of(request_iterator, "open")).open
+        _check_open(opening)
+        pull = PullSession(caller.receiver_id, opening.incarnation, opening.pull_id, boottime())
+        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+        if group is None:
+            pull.send(Stale(0))
+        else:
+            group.open_pull(pull, opening.epoch, opening.window)
+        reader = asyncio.create_task(self._read(request_iterator, pull, caller, group))
+        try:
+            while not isinstance(message := await pull.next_message(), Finished):
+                yield _encode(message)
+        finally:
+            reader.cancel()
+            if group is not None:
+                group.delivery.close(pull)
+
+    async def _read(
+        self, requests: AsyncIterator[Request], pull: PullSession, caller: ReceiverCaller, group: Group | None
+    ) -> None:
+        try:
+            async for request in requests:
+                match request.WhichOneof("frame"):
+                    case "confirm":
+                        await self._confirm(request.confirm, pull, caller, group)
+                    case "refuse" | "give_back":
+                        raise HotspareError(
+                            Reason.NOT_SERVED, "this release takes no refusals", method="PullAlarms.refuse"
+                        )
+                    case _:
+                        raise HotspareError(
+                            Reason.STREAM_PROTOCOL, "expected `confirm` after `open`", expected="confirm"
+                        )
+            pull.send(Finished())
+        except HotspareError as error:
+            pull.end(error)
+
+    async def _confirm(
+        self, confirm: Request.Confirm, pull: PullSession, caller: ReceiverCaller, group: Group | None
+    ) -> None:
+        ranges = [(each.first, each.last) for each in confirm.ranges]
+        if len(ranges) > MAX_RANGES or any(not 1 <= first <= last for first, last in ranges):
+            raise field_invalid("ranges", f"must be at most {MAX_RANGES}, each from a first of 1 up to its last")
+        if confirm.epoch > MAX_EPOCH:
+            raise field_invalid("epoch", f"must be at most {MAX_EPOCH}")
+        # Also from one that left: it is looked for in all groups of its account. Epochs of a group name their holder.
+        groups = [group] if group is not None else self._directory.groups(caller.arc_id)
+        for each in groups:
+            if await each.confirm(pull, confirm.epoch, ranges, last=each is groups[-1]):
+                return
+
+
+def _check_open(opening: Request.Open) -> None:
+    if not 1 <= len(opening.incarnation) <= 64:
+        raise field_invalid("incarnation", "must be 1 to 64 characters")
+    if opening.pull_id < 1:
+        raise field_invalid("pull_id", "must be at least 1")
+    if not 1 <= opening.window <= MAX_WINDOW:
+        raise field_invalid("window", f"must be from 1 to {MAX_WINDOW}")
+
+
+def _encode(message: PullMessage) -> Response:
+    match message:
+        case Deliver(epoch, first, alarms):
+            return Response(
+                delivery=Response.Delivery(
+                    epoch=epoch, first_delivery=first, alarms=[delivered(alarm) for alarm in alarms]
+                )
+            )
+        case Stored(epoch, numbers, never_delivered):
+            return Response(
+                stored=Response.Stored(
+                    epoch=epoch,
+                    ranges=_ranges(numbers),
+                    never_delivered=[_range(*each) for each in never_delivered],
+                )
+            )
+        case Withdraw(number):
+            return Response(withdraw=Response.Withdraw(number=number))
+        case Stale(current_epoch):
+            return Response(stale=Response.Stale(current_epoch=current_epoch))
+        case Finished():
+            raise AssertionError("not a message")
+
+
+def delivered(alarm: WaitingAlarm) -> alarm_pull_service_pb2.DeliveredAlarm:
+    """The alarm with what the store gave it: its payload was made before these were known."""
+    stored = alarm_pb2.StoredAlarm.FromString(alarm.payload)
+    stored.number = alarm.number
+    stored.account_sequence = alarm.account_sequence
+    return alarm_pull_service_pb2.DeliveredAlarm(
+        stored=stored, attempt=alarm.deliveries + 1, maybe_sent=alarm.maybe_sent
+    )
+
+
+def _range(first: int, last: int) -> alarm_pull_service_pb2.NumberRange:
+    return alarm_pull_service_pb2.NumberRange(first=first, last=last)
+
+
+def _ranges(numbers: Sequence[int]) -> list[alarm_pull_service_pb2.NumberRange]:
+    ranges: list[alarm_pull_service_pb2.NumberRange] = []
+    for number in sorted(set(numbers)):
+        if ranges and ranges[-1].last == number - 1:
+            ranges[-1].last = number
+        else:
+            ranges.append(_range(number, number))
+    return ranges

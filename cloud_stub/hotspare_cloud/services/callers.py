@@ -1,0 +1,106 @@
+"""Who calls: credentials of a call -> receiver, device or operator (S1)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from hotspare_cloud.directory import Directory, invalid_credentials
+from hotspare_cloud.group import Group
+from hotspare_cloud.store.base import DeviceRow
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_rpc.credentials import (
+    read_bearer_token,
+    read_device_credentials,
+    read_operator,
+    read_receiver_credentials,
+)
+
+ADMIN, OPERATOR, VIEWER = 1, 2, 3
+"""Roles of tokens, as numbered in token.proto: each includes those with higher numbers."""
+
+ROLE_NAMES = {ADMIN: "admin", OPERATOR: "operator", VIEWER: "viewer"}
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverCaller:
+    """A receiver that showed the ARC key."""
+
+    arc_id: str
+    receiver_id: str
+    operator: str
+    """The operator for whom it calls. Empty: for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCaller:
+    """An operator of the cloud."""
+
+    name: str
+    role: int
+
+
+class Callers:
+    """Reads the metadata of calls."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def receiver(self, context: Context) -> ReceiverCaller:
+        """The receiver that calls. Raises HotspareError INVALID_CREDENTIALS."""
+        metadata = context.invocation_metadata()
+        shown = read_receiver_credentials(metadata)
+        if shown is None:
+            raise invalid_credentials()
+        self._directory.check_arc_key(shown.arc_id, shown.arc_key)
+        return ReceiverCaller(shown.arc_id, shown.receiver_id, read_operator(metadata) or "")
+
+    def device(self, context: Context) -> DeviceRow:
+        """The device that calls. Raises HotspareError INVALID_CREDENTIALS."""
+        shown = read_device_credentials(context.invocation_metadata())
+        if shown is None:
+            raise invalid_credentials()
+        return self._directory.device(shown.arc_id, shown.device_id, shown.device_key)
+
+    def operator(self, context: Context, least: int) -> OperatorCaller:
+        """The operator of the cloud that calls, with at least the role `least`.
+
+        Raises:
+            HotspareError: INVALID_CREDENTIALS, TOKEN_EXPIRED, CALLER_NOT_ALLOWED.
+        """
+        shown = read_bearer_token(context.invocation_metadata())
+        if shown is None:
+            raise invalid_credentials()
+        token = self._directory.token(shown.secret)
+        if token.role not in ROLE_NAMES or token.role > least:
+            raise HotspareError(
+                Reason.CALLER_NOT_ALLOWED,
+                f"this needs a token with the role {ROLE_NAMES[least]}",
+                caller=ROLE_NAMES.get(token.role, "unknown"),
+                required=ROLE_NAMES[least],
+            )
+        return OperatorCaller(token.name, token.role)
+
+    def group(self, context: Context, least: int, arc_id: str, sub_account: str) -> tuple[Group, str]:
+        """The group that a call is about, and the receiver that asks (empty for an operator of the cloud).
+
+        A receiver's group is the one of its role; without one it is the named sub account of its own account.
+        """
+        if read_bearer_token(context.invocation_metadata()) is not None:
+            self.operator(context, least)
+            self._directory.account(arc_id)
+            return self._directory.group(arc_id, sub_account), ""
+        caller = self.receiver(context)
+        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+        if group is None:
+            group = self._directory.group(caller.arc_id, sub_account)
+        return group, caller.receiver_id
+
+    def member_group(self, caller: ReceiverCaller) -> Group:
+        """The group in which a receiver holds its role. Raises HotspareError NOT_A_MEMBER."""
+        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+        if group is None:
+            raise HotspareError(Reason.NOT_A_MEMBER, "this receiver holds no role", receiver_id=caller.receiver_id)
+        return group

@@ -1,0 +1,32 @@
+"""Page tokens: where the next page begins, bound to the list that they belong to."""
+
+import base64
+import binascii
+
+from hotspare_model.errors import HotspareError, Reason, field_invalid
+
+
+def page_size(wanted: int, *, default: int = 100, most: int = 1000) -> int:
+    """The size of a page. Raises HotspareError FIELD_INVALID beyond `most`."""
+    if wanted > most:
+        raise field_invalid("page_size", f"must be from 0 to {most}")
+    return wanted or default
+
+
+def encode_token(list_name: str, position: str) -> str:
+    """The token of the page that begins after `position`."""
+    return base64.urlsafe_b64encode(f"{list_name}\n{position}".encode()).decode().rstrip("=")
+
+
+def decode_token(list_name: str, token: str) -> str:
+    """The position in a token; empty for no token. Raises HotspareError PAGE_TOKEN_INVALID."""
+    if not token:
+        return ""
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except (binascii.Error, ValueError):
+        text = ""
+    name, _, position = text.partition("\n")
+    if name != list_name or not position:
+        raise HotspareError(Reason.PAGE_TOKEN_INVALID, "the page token is damaged or belongs to another list")
+    return position

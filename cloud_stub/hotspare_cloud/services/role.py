@@ -1,0 +1,248 @@
+"""RoleService: who is in the group, who works, and the life lines."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from hotspare.v1 import group_pb2, role_service_pb2, role_service_pb2_grpc
+from hotspare_cloud.attendance import AttendSession
+from hotspare_cloud.core.admission import Membership, check_join
+from hotspare_cloud.core.state import Attended, Beat
+from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory
+from hotspare_cloud.group import Group
+from hotspare_cloud.services import convert
+from hotspare_cloud.services.callers import ADMIN, VIEWER, Callers, Context
+from hotspare_cloud.services.paging import decode_token, encode_token, page_size
+from hotspare_cloud.services.streams import first_of
+from hotspare_cloud.store.base import AlarmStore
+from hotspare_model.errors import HotspareError, Reason, field_invalid
+from hotspare_model.group import MemberStatus, Role
+from hotspare_rpc.text import printable
+from hotspare_rpc.wire import group_settings_to_proto, role_from_proto
+
+MAX_EPOCH = 2**53
+"""Beyond it a receiver's epoch is a defect: at a move a second it would take 285 million years."""
+
+MEMBERS_PAGE = 100
+
+Request = role_service_pb2.AttendRequest
+Response = role_service_pb2.AttendResponse
+
+
+class RoleService(role_service_pb2_grpc.RoleServiceServicer):
+    """See role_service.proto."""
+
+    def __init__(self, callers: Callers, directory: Directory, store: AlarmStore) -> None:
+        self._callers = callers
+        self._directory = directory
+        self._store = store
+
+    async def JoinGroup(
+        self, request: role_service_pb2.JoinGroupRequest, context: Context
+    ) -> role_service_pb2.JoinGroupResponse:
+        """See role_service.proto."""
+        caller = self._callers.receiver(context)
+        if request.promote:
+            raise HotspareError(Reason.NOT_SERVED, "this release promotes no spare", method="JoinGroup.promote")
+        role = role_from_proto(request.role)
+        if role is None:
+            raise field_invalid("role", "must be HOST, SPARE_1, SPARE_2 or SPARE_3")
+        wish = _described(request.receiver, caller.receiver_id, role)
+        # All groups of the account are looked at, so only one joins at a time.
+        async with self._directory.membership_lock:
+            group = self._directory.group(caller.arc_id, request.sub_account)
+            before = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+            if before is not None and before is not group:
+                raise HotspareError(
+                    Reason.ROLE_HELD,
+                    f"this receiver holds a role in sub account {before.row.sub_account}: disable it there first",
+                    setting="sub_account",
+                    role=before.members[caller.receiver_id].role.name,
+                )
+            check_join(wish, group.row.sub_account, group.members, self._other_hosts(group))
+            member = await group.join(wish)
+        return role_service_pb2.JoinGroupResponse(
+            member=convert.member_to_proto(group, member, caller.receiver_id),
+            group=convert.group_to_proto(group),
+            settings=group_settings_to_proto(group.state.settings),
+        )
+
+    def _other_hosts(self, group: Group) -> tuple[str, ...]:
+        return tuple(
+            other.row.sub_account
+            for other in self._directory.groups(group.row.arc_id)
+            if other is not group and any(member.role is Role.HOST for member in other.members.values())
+        )
+
+    async def LeaveGroup(
+        self, request: role_service_pb2.LeaveGroupRequest, context: Context
+    ) -> role_service_pb2.LeaveGroupResponse:
+        """See role_service.proto."""
+        caller = self._callers.receiver(context)
+        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+        if group is None:
+            return role_service_pb2.LeaveGroupResponse()
+        member = group.members[caller.receiver_id]
+        if request.generation and request.generation < member.generation:
+            return role_service_pb2.LeaveGroupResponse()
+        gone = [member]
+        if member.role is Role.HOST:
+            gone += [other for other in group.members.values() if other is not member]
+        ended = [convert.member_to_proto(group, other) for other in gone[1:]]
+        await group.leave(
+            [each.receiver_id for each in gone],
+            {caller.receiver_id: min(request.released_through, MAX_EPOCH)},
+            HotspareError(Reason.HOT_SPARE_ENDED, "the hot spare was switched off", generation=group.generation + 1),
+        )
+        return role_service_pb2.LeaveGroupResponse(ended_members=ended)
+
+    async def RemoveMember(
+        self, request: role_service_pb2.RemoveMemberRequest, context: Context
+    ) -> role_service_pb2.RemoveMemberResponse:
+        """See role_service.proto."""
+        group, _ = self._callers.group(context, ADMIN, request.arc_id, request.sub_account)
+        member = group.members.get(request.receiver_id)
+        if member is None:
+            raise HotspareError(
+                Reason.MEMBER_NOT_FOUND,
+                f"the group has no member {printable(request.receiver_id, 64)}",
+                receiver_id=printable(request.receiver_id, 64),
+            )
+        if not request.force and group.status(member.receiver_id) is not MemberStatus.OFFLINE:
+            raise HotspareError(
+                Reason.MEMBER_CONNECTED,
+                f"{member.name} is connected: disable it there, or force",
+                receiver_id=member.receiver_id,
+            )
+        removed = HotspareError(
+            Reason.NOT_A_MEMBER, "an operator removed this receiver", receiver_id=member.receiver_id
+        )
+        await group.leave([member.receiver_id], {}, removed)
+        return role_service_pb2.RemoveMemberResponse(group=convert.group_to_proto(group))
+
+    async def ListMembers(
+        self, request: role_service_pb2.ListMembersRequest, context: Context
+    ) -> role_service_pb2.ListMembersResponse:
+        """See role_service.proto."""
+        group, asking = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
+        size = page_size(request.page_size, default=MEMBERS_PAGE, most=MEMBERS_PAGE)
+        position = decode_token("members", request.page_token)
+        members = [
+            member
+            for member in convert.members_to_proto(group, asking)
+            if not position or member.role > int(position or 0)
+        ]
+        page = members[:size]
+        return role_service_pb2.ListMembersResponse(
+            group=convert.group_to_proto(group, await self._store.oldest_waiting(group.row.group_id)),
+            members=page,
+            next_page_token=encode_token("members", str(int(page[-1].role))) if len(members) > size else "",
+        )
+
+    async def WatchMembers(
+        self, request: role_service_pb2.WatchMembersRequest, context: Context
+    ) -> AsyncIterator[role_service_pb2.WatchMembersResponse]:
+        """See role_service.proto."""
+        group, asking = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
+        changed = asyncio.Event()
+        changed.set()
+        group.watchers.add(changed.set)
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                if self._directory.stopping:
+                    raise HotspareError(Reason.SHUTTING_DOWN, "the server is stopping")
+                yield role_service_pb2.WatchMembersResponse(
+                    group=convert.group_to_proto(group), members=convert.members_to_proto(group, asking)
+                )
+        finally:
+            group.watchers.discard(changed.set)
+
+    async def GetGroupSettings(
+        self, request: role_service_pb2.GetGroupSettingsRequest, context: Context
+    ) -> role_service_pb2.GetGroupSettingsResponse:
+        """See role_service.proto."""
+        group, _ = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
+        return role_service_pb2.GetGroupSettingsResponse(settings=group_settings_to_proto(group.state.settings))
+
+    async def Attend(self, request_iterator: AsyncIterator[Request], context: Context) -> AsyncIterator[Response]:
+        """See role_service.proto."""
+        caller = self._callers.receiver(context)
+        hello = (await first_of(request_iterator, "hello")).hello
+        # The role is the stored one; the one here is never looked at.
+        member = _described(hello.receiver, caller.receiver_id, Role.HOST, generation=hello.generation)
+        _check_hello(hello)
+        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+        if group is None:
+            group = self._directory.group(caller.arc_id, hello.sub_account or DEFAULT_SUB_ACCOUNT)
+        session = await group.attend(
+            member,
+            Attended(caller.receiver_id, hello.incarnation, hello.highest_epoch, hello.released_through),
+        )
+        reader = asyncio.create_task(self._read(request_iterator, group, session))
+        try:
+            while True:
+                state = await session.next_state()
+                if state is None:
+                    return
+                yield convert.state_to_proto(state)
+        finally:
+            reader.cancel()
+            await asyncio.shield(group.part(session))
+
+    async def _read(self, requests: AsyncIterator[Request], group: Group, session: AttendSession) -> None:
+        try:
+            async for request in requests:
+                if request.WhichOneof("frame") != "beat":
+                    raise HotspareError(Reason.STREAM_PROTOCOL, "expected `beat` after `hello`", expected="beat")
+                beat = request.beat
+                event = Beat(
+                    receiver_id=session.receiver_id,
+                    incarnation=session.incarnation,
+                    number=beat.number,
+                    epoch=beat.epoch,
+                    echo_age=None,
+                    released_through=beat.released_through,
+                    wants_release=beat.wants_release,
+                )
+                await group.beat(session, event, (beat.echo_boot, beat.echo_number), convert.report_from_proto(beat))
+            session.finish()
+        except HotspareError as error:
+            session.end(error)
+
+
+def _described(info: group_pb2.ReceiverInfo, receiver_id: str, role: Role, *, generation: int = 0) -> Membership:
+    """A receiver as it describes itself. Raises HotspareError FIELD_INVALID."""
+    try:
+        UUID(info.receiver_id)
+    except ValueError:
+        raise field_invalid("receiver.receiver_id", "must be a UUID") from None
+    if info.receiver_id != receiver_id:
+        raise field_invalid("receiver.receiver_id", "must be that of the credentials")
+    for name, most in (("machine_id", 128), ("name", 64), ("address", 255), ("software_version", 64)):
+        if len(getattr(info, name)) > most:
+            raise field_invalid(f"receiver.{name}", f"must have at most {most} characters")
+    if not info.machine_id:
+        raise field_invalid("receiver.machine_id", "must be there")
+    return Membership(
+        receiver_id=receiver_id,
+        role=role,
+        generation=generation,
+        name=printable(info.name, 64) or receiver_id[:8],
+        machine_id=info.machine_id,
+        address=printable(info.address, 255),
+        software_version=printable(info.software_version, 64),
+        dual_connection=info.dual_connection,
+        own_account_number=printable(info.own_account_number, 16),
+        joined_at=time.time(),
+    )
+
+
+def _check_hello(hello: Request.Hello) -> None:
+    if not 1 <= len(hello.incarnation) <= 64:
+        raise field_invalid("incarnation", "must be 1 to 64 characters")
+    for name in ("highest_epoch", "released_through"):
+        if getattr(hello, name) > MAX_EPOCH:
+            raise field_invalid(name, f"must be at most {MAX_EPOCH}")

@@ -1,0 +1,280 @@
+"""The verbs of the cloud's store, and the rows it speaks in.
+
+PostgreSQL comes beside SQLite later: what is tested against these protocols runs on both. Every verb that writes
+returns when what it wrote is durable. Times are wall-clock seconds since 1970 and are for people; they decide nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from hotspare_cloud.core.admission import Membership
+from hotspare_cloud.core.state import BeginEpoch
+from hotspare_model.digest import KindDigest
+from hotspare_model.group import GroupSettings, Role
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """An ARC account. The key itself is not kept, only its SHA-256."""
+
+    arc_id: str
+    key_sha256: bytes
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group: one sub account of an ARC account."""
+
+    group_id: int
+    arc_id: str
+    sub_account: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """An epoch and its holder. `held`: it has ended, and its holder may still be writing."""
+
+    epoch: int
+    receiver_id: str
+    incarnation: str
+    machine_id: str
+    role: Role | None
+    started_at: float
+    ended_at: float | None
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutRow:
+    """An alarm that is not confirmed and was delivered under an epoch that still matters."""
+
+    number: int
+    device_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """All that is stored of who works in a group, as a start of the cloud needs it."""
+
+    settings: GroupSettings
+    generation: int
+    members: Mapping[str, Membership]
+    last_seen: Mapping[str, float]
+    epochs: Sequence[EpochRow]
+    """The newest, and every one that is held."""
+    out: Sequence[OutRow]
+    backlog: int
+
+
+class AlarmState(IntEnum):
+    """How far an alarm is, as it is stored."""
+
+    WAITING = 0
+    CONFIRMED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NewAlarm:
+    """An alarm to be stored. `payload` is opaque to the store."""
+
+    alarm_id: str
+    device_id: str
+    account_number: str
+    received_at: float
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAlarm:
+    """What the store gave an alarm, now or when it came first (`duplicate`)."""
+
+    number: int
+    account_sequence: int
+    received_at: float
+    duplicate: bool
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingAlarm:
+    """An alarm that is not confirmed, as it goes to a receiver. `deliveries` counts those before."""
+
+    number: int
+    device_id: str
+    account_number: str
+    account_sequence: int
+    received_at: float
+    payload: bytes
+    deliveries: int
+    maybe_sent: bool
+    """It was out under an epoch whose holder was lost: that one may have sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What came of a confirmation: ranges as they were named, cut to what was delivered."""
+
+    newly: Sequence[int]
+    """Confirmed by this."""
+    known: Sequence[int]
+    """Delivered to that receiver under that epoch: newly confirmed, or before."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """What is needed to know a device that calls, and to store its alarms."""
+
+    group_id: int
+    device_id: str
+    key_sha256: bytes
+    account_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """One record of a configuration. `payload` is the serialized `Record`; empty in a change that deletes."""
+
+    kind: int
+    id: str
+    payload: bytes
+    device: DeviceRow | None = None
+    """For a device: what is looked up at each of its calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """The cloud's copy of a configuration."""
+
+    lineage: str
+    revision: int
+    software_version: str
+    digests: Sequence[KindDigest]
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A token of an operator of the cloud. Only its SHA-256 is kept."""
+
+    name: str
+    role: int
+    sha256: bytes
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+
+
+class AccountStore(Protocol):
+    """ARC accounts, groups, and the tokens of the cloud's operators."""
+
+    async def create_account(self, account: AccountRow, sub_accounts: Sequence[str]) -> None:
+        """Create an account with its groups. Raises HotspareError RESOURCE_EXISTS."""
+        ...
+
+    async def create_sub_account(self, arc_id: str, sub_account: str) -> None:
+        """Add a group. One that is there already is no error."""
+        ...
+
+    async def accounts(self) -> Sequence[AccountRow]:
+        """All accounts, by id."""
+        ...
+
+    async def groups(self) -> Sequence[GroupRow]:
+        """All groups, by account and name."""
+        ...
+
+    async def create_token(self, token: TokenRow) -> None:
+        """Keep a token. Raises HotspareError RESOURCE_EXISTS when one of the name is valid."""
+        ...
+
+    async def revoke_token(self, name: str, at: float) -> None:
+        """Revoke the tokens of that name."""
+        ...
+
+    async def tokens(self) -> Sequence[TokenRow]:
+        """All tokens, by name, revoked ones too."""
+        ...
+
+
+class GroupStore(Protocol):
+    """Members and epochs."""
+
+    async def load_group(self, group_id: int) -> GroupFacts:
+        """All that is stored of who works."""
+        ...
+
+    async def save_member(self, group_id: int, member: Membership, generation: int) -> None:
+        """Store a member, new or changed, and the group's generation."""
+        ...
+
+    async def remove_members(self, group_id: int, receiver_ids: Sequence[str], generation: int) -> None:
+        """Remove members, and store the group's generation."""
+        ...
+
+    async def change_epoch(
+        self, group_id: int, ended: tuple[int, bool] | None, begun: BeginEpoch | None, role: Role | None
+    ) -> None:
+        """End an epoch (with whether it is held) and begin the next, in one commit."""
+        ...
+
+    async def free_hold(self, group_id: int, epoch: int) -> None:
+        """Note that the holder of an ended epoch has surely stopped."""
+        ...
+
+    async def save_last_seen(self, group_id: int, last_seen: Mapping[str, float]) -> None:
+        """Note when members were heard last, for people."""
+        ...
+
+
+class AlarmStore(Protocol):
+    """Alarms and their deliveries."""
+
+    async def store_alarms(self, group_id: int, alarms: Sequence[NewAlarm]) -> Sequence[KeptAlarm]:
+        """Store alarms in their order; those that are kept already stay as they are (A2)."""
+        ...
+
+    async def waiting_alarms(self, group_id: int, after: int, limit: int) -> Sequence[WaitingAlarm]:
+        """Alarms that are not confirmed with numbers above `after`, by number."""
+        ...
+
+    async def note_delivery(self, group_id: int, epoch: int, numbers: Sequence[int]) -> None:
+        """Store that alarms go out under an epoch, before they do."""
+        ...
+
+    async def confirm(
+        self, group_id: int, epoch: int, receiver_id: str, ranges: Sequence[tuple[int, int]], at: float
+    ) -> Confirmation:
+        """Store that a receiver's ARC confirmed alarms that it got under an epoch; other numbers change nothing."""
+        ...
+
+    async def oldest_waiting(self, group_id: int) -> float | None:
+        """When the oldest alarm that waits was received. None: none waits."""
+        ...
+
+
+class RecordStore(Protocol):
+    """The cloud's copies of configurations."""
+
+    async def backup(self, group_id: int) -> Backup | None:
+        """The copy, without its records. None: there is none."""
+        ...
+
+    async def records(self, group_id: int, kind: int) -> Sequence[RecordRow]:
+        """The records of one kind, by id."""
+        ...
+
+    async def save_backup(self, group_id: int, backup: Backup, changes: Sequence[RecordRow], whole: bool) -> None:
+        """Store changes and what they lead to, in one commit. `whole`: what is not among them is gone."""
+        ...
+
+    async def devices(self) -> Sequence[DeviceRow]:
+        """All devices of all groups, to be known at their calls."""
+        ...
+
+
+class Store(AccountStore, GroupStore, AlarmStore, RecordStore, Protocol):
+    """All that the cloud keeps."""

@@ -1,0 +1,264 @@
+"""Accounts, groups, members and epochs in SQLite."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import timedelta
+from typing import Any, cast
+
+from hotspare_cloud.core.admission import Membership
+from hotspare_cloud.core.state import BeginEpoch
+from hotspare_cloud.store.base import AccountRow, EpochRow, GroupFacts, GroupRow, OutRow, TokenRow
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.group import GroupSettings, Role
+from hotspare_store.database import Database
+
+
+def settings_to_json(settings: GroupSettings) -> str:
+    """The settings as they are stored; spans in seconds."""
+    values = {
+        name: value.total_seconds() if isinstance(value, timedelta) else value
+        for name, value in asdict(settings).items()
+    }
+    return json.dumps(values, sort_keys=True)
+
+
+def settings_from_json(text: str) -> GroupSettings:
+    """The settings as they were stored; what is not there has its default."""
+    stored = json.loads(text)
+    values: dict[str, Any] = {}
+    for setting in fields(GroupSettings):
+        if setting.name in stored:
+            value = stored[setting.name]
+            values[setting.name] = timedelta(seconds=value) if isinstance(setting.default, timedelta) else value
+    return GroupSettings(**values)
+
+
+class SqliteGroups:
+    """`AccountStore` and `GroupStore` on one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    # Accounts.
+
+    async def create_account(self, account: AccountRow, sub_accounts: Sequence[str]) -> None:
+        """See AccountStore."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if db.execute("SELECT 1 FROM account WHERE arc_id = ?", (account.arc_id,)).fetchone():
+                raise exists("ARC account", account.arc_id)
+            db.execute(
+                "INSERT INTO account (arc_id, key_sha256, created_at) VALUES (?, ?, ?)",
+                (account.arc_id, account.key_sha256, account.created_at),
+            )
+            for sub_account in sub_accounts:
+                _insert_group(db, account.arc_id, sub_account)
+
+        await self._db.write(work)
+
+    async def create_sub_account(self, arc_id: str, sub_account: str) -> None:
+        """See AccountStore."""
+        await self._db.write(lambda db: _insert_group(db, arc_id, sub_account))
+
+    async def accounts(self) -> Sequence[AccountRow]:
+        """See AccountStore."""
+
+        def work(db: sqlite3.Connection) -> list[AccountRow]:
+            rows = db.execute("SELECT arc_id, key_sha256, created_at FROM account ORDER BY arc_id")
+            return [AccountRow(**row) for row in rows]
+
+        return cast(list[AccountRow], await self._db.read(work))
+
+    async def groups(self) -> Sequence[GroupRow]:
+        """See AccountStore."""
+
+        def work(db: sqlite3.Connection) -> list[GroupRow]:
+            rows = db.execute("SELECT group_id, arc_id, sub_account FROM grp ORDER BY arc_id, sub_account")
+            return [GroupRow(**row) for row in rows]
+
+        return cast(list[GroupRow], await self._db.read(work))
+
+    async def create_token(self, token: TokenRow) -> None:
+        """See AccountStore."""
+
+        def work(db: sqlite3.Connection) -> None:
+            valid = "SELECT 1 FROM token WHERE name = ? AND revoked_at IS NULL AND ifnull(expires_at, 1e18) > ?"
+            if db.execute(valid, (token.name, token.created_at)).fetchone():
+                raise exists("token", token.name)
+            db.execute(
+                "INSERT INTO token (name, role, sha256, created_at, expires_at, revoked_at) VALUES (?,?,?,?,?,?)",
+                (token.name, token.role, token.sha256, token.created_at, token.expires_at, token.revoked_at),
+            )
+
+        await self._db.write(work)
+
+    async def revoke_token(self, name: str, at: float) -> None:
+        """See AccountStore."""
+        update = "UPDATE token SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL"
+        await self._db.write(lambda db: db.execute(update, (at, name)).rowcount)
+
+    async def tokens(self) -> Sequence[TokenRow]:
+        """See AccountStore."""
+
+        def work(db: sqlite3.Connection) -> list[TokenRow]:
+            columns = "name, role, sha256, created_at, expires_at, revoked_at"
+            rows = db.execute(f"SELECT {columns} FROM token ORDER BY name, created_at")
+            return [TokenRow(**row) for row in rows]
+
+        return cast(list[TokenRow], await self._db.read(work))
+
+    # Groups.
+
+    async def load_group(self, group_id: int) -> GroupFacts:
+        """See GroupStore."""
+        return cast(GroupFacts, await self._db.read(lambda db: _load_group(db, group_id)))
+
+    async def save_member(self, group_id: int, member: Membership, generation: int) -> None:
+        """See GroupStore."""
+
+        def work(db: sqlite3.Connection) -> None:
+            values = _member_values(member)
+            names = ", ".join(values)
+            marks = ", ".join("?" for _ in values)
+            updates = ", ".join(f"{name} = excluded.{name}" for name in values if name != "receiver_id")
+            db.execute(
+                f"INSERT INTO member (group_id, {names}) VALUES (?, {marks})"
+                f" ON CONFLICT (group_id, receiver_id) DO UPDATE SET {updates}",
+                (group_id, *values.values()),
+            )
+            _set_generation(db, group_id, generation)
+
+        await self._db.write(work, vital=True)
+
+    async def remove_members(self, group_id: int, receiver_ids: Sequence[str], generation: int) -> None:
+        """See GroupStore."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for receiver_id in receiver_ids:
+                db.execute("DELETE FROM member WHERE group_id = ? AND receiver_id = ?", (group_id, receiver_id))
+            _set_generation(db, group_id, generation)
+
+        await self._db.write(work, vital=True)
+
+    async def change_epoch(
+        self, group_id: int, ended: tuple[int, bool] | None, begun: BeginEpoch | None, role: Role | None
+    ) -> None:
+        """See GroupStore."""
+        at = time.time()
+
+        def work(db: sqlite3.Connection) -> None:
+            if ended is not None:
+                epoch, held = ended
+                db.execute(
+                    "UPDATE epoch SET ended_at = ?, held = ? WHERE group_id = ? AND epoch = ?",
+                    (at, int(held), group_id, epoch),
+                )
+            if begun is not None:
+                db.execute(
+                    "INSERT INTO epoch (group_id, epoch, receiver_id, incarnation, machine_id, role, reason, previous,"
+                    " gap, started_at, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                    (
+                        group_id,
+                        begun.epoch,
+                        begun.receiver_id,
+                        begun.incarnation,
+                        begun.machine_id,
+                        int(role) if role else None,
+                        begun.reason.value,
+                        begun.previous,
+                        begun.gap,
+                        at,
+                    ),
+                )
+
+        await self._db.write(work, vital=True)
+
+    async def free_hold(self, group_id: int, epoch: int) -> None:
+        """See GroupStore."""
+        update = "UPDATE epoch SET held = 0 WHERE group_id = ? AND epoch = ?"
+        await self._db.write(lambda db: db.execute(update, (group_id, epoch)).rowcount, vital=True)
+
+    async def save_last_seen(self, group_id: int, last_seen: Mapping[str, float]) -> None:
+        """See GroupStore."""
+
+        def work(db: sqlite3.Connection) -> None:
+            update = "UPDATE member SET last_seen = ? WHERE group_id = ? AND receiver_id = ?"
+            db.executemany(update, [(at, group_id, receiver_id) for receiver_id, at in last_seen.items()])
+
+        await self._db.write(work)
+
+
+def exists(kind: str, id: str) -> HotspareError:
+    """The error for an id that is taken."""
+    return HotspareError(Reason.RESOURCE_EXISTS, f"the {kind} {id} exists already", kind=kind, id=id)
+
+
+def _insert_group(db: sqlite3.Connection, arc_id: str, sub_account: str) -> None:
+    db.execute(
+        "INSERT INTO grp (arc_id, sub_account, settings, generation, last_number, revision) VALUES (?, ?, ?, 0, 0, 0)"
+        " ON CONFLICT (arc_id, sub_account) DO NOTHING",
+        (arc_id, sub_account, settings_to_json(GroupSettings())),
+    )
+
+
+def _set_generation(db: sqlite3.Connection, group_id: int, generation: int) -> None:
+    db.execute("UPDATE grp SET generation = max(generation, ?) WHERE group_id = ?", (generation, group_id))
+
+
+def _member_values(member: Membership) -> dict[str, Any]:
+    values = asdict(member)
+    values["role"] = int(member.role)
+    values["dual_connection"] = int(member.dual_connection)
+    values["superseded"] = json.dumps(member.superseded)
+    return values
+
+
+def _member(row: sqlite3.Row) -> Membership:
+    values = {field.name: row[field.name] for field in fields(Membership)}
+    values["role"] = Role(row["role"])
+    values["dual_connection"] = bool(row["dual_connection"])
+    values["superseded"] = tuple(json.loads(row["superseded"]))
+    return Membership(**values)
+
+
+def _load_group(db: sqlite3.Connection, group_id: int) -> GroupFacts:
+    group = db.execute("SELECT settings, generation FROM grp WHERE group_id = ?", (group_id,)).fetchone()
+    members = db.execute("SELECT * FROM member WHERE group_id = ?", (group_id,)).fetchall()
+    epochs = db.execute(
+        "SELECT * FROM epoch WHERE group_id = :group AND"
+        " (held = 1 OR epoch = (SELECT max(epoch) FROM epoch WHERE group_id = :group)) ORDER BY epoch",
+        {"group": group_id},
+    ).fetchall()
+    out = db.execute(
+        "SELECT d.number, a.device_id, d.epoch FROM delivery d JOIN epoch e ON e.group_id = d.group_id"
+        " AND e.epoch = d.epoch AND (e.held = 1 OR e.ended_at IS NULL)"
+        " JOIN alarm a ON a.group_id = d.group_id AND a.number = d.number AND a.state = 0"
+        " WHERE d.group_id = ?",
+        (group_id,),
+    ).fetchall()
+    backlog = db.execute("SELECT count(*) FROM alarm WHERE group_id = ? AND state = 0", (group_id,)).fetchone()[0]
+    return GroupFacts(
+        settings=settings_from_json(group["settings"]),
+        generation=group["generation"],
+        members={row["receiver_id"]: _member(row) for row in members},
+        last_seen={row["receiver_id"]: row["last_seen"] for row in members if row["last_seen"] is not None},
+        epochs=[_epoch(row) for row in epochs],
+        out=[OutRow(**row) for row in out],
+        backlog=backlog,
+    )
+
+
+def _epoch(row: sqlite3.Row) -> EpochRow:
+    return EpochRow(
+        epoch=row["epoch"],
+        receiver_id=row["receiver_id"],
+        incarnation=row["incarnation"],
+        machine_id=row["machine_id"],
+        role=Role(row["role"]) if row["role"] else None,
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        held=bool(row["held"]),
+    )
