@@ -1,0 +1,128 @@
+"""Who may take a role, and who may attend."""
+
+from dataclasses import replace
+
+import pytest
+
+from hotspare_cloud.core.admission import (
+    SUPERSEDED_KEPT,
+    Membership,
+    check_attend,
+    check_join,
+    free_roles,
+    superseding,
+    warnings,
+)
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.group import Role
+
+
+def member(receiver_id: str, role: Role, machine_id: str = "") -> Membership:
+    return Membership(
+        receiver_id=receiver_id,
+        role=role,
+        generation=1,
+        name=f"name of {receiver_id}",
+        machine_id=machine_id or f"machine of {receiver_id}",
+        address="",
+        software_version="1",
+        dual_connection=False,
+        own_account_number="",
+        joined_at=0.0,
+    )
+
+
+HOST = member("h", Role.HOST)
+ONE = member("s", Role.SPARE_1)
+
+
+def refused(wish: Membership, *members: Membership, other_hosts: tuple[str, ...] = ()) -> HotspareError:
+    with pytest.raises(HotspareError) as caught:
+        check_join(wish, "west", {each.receiver_id: each for each in members}, other_hosts)
+    return caught.value
+
+
+def test_g1_a_taken_role_names_its_holder_and_the_free_ones() -> None:
+    error = refused(member("x", Role.SPARE_1), HOST, ONE)
+    assert error.reason is Reason.ROLE_TAKEN
+    assert error.metadata == {
+        "role": "SPARE_1",
+        "holder": "s",
+        "holder_name": "name of s",
+        "free_roles": "SPARE_2,SPARE_3",
+    }
+
+
+def test_g1_a_second_host_is_refused() -> None:
+    assert refused(member("x", Role.HOST), HOST).reason is Reason.ROLE_TAKEN
+
+
+def test_g1_spare_two_without_spare_one_is_fine() -> None:
+    check_join(member("x", Role.SPARE_2), "west", {"h": HOST}, ())
+
+
+def test_g1_the_same_role_again_is_fine() -> None:
+    check_join(ONE, "west", {"h": HOST, "s": ONE}, ())
+
+
+def test_g2_the_host_comes_first() -> None:
+    assert refused(ONE).reason is Reason.HOST_MISSING
+    assert free_roles({}) == (Role.HOST,)
+
+
+def test_g2_a_host_that_wants_to_be_a_spare_leaves_no_host() -> None:
+    assert refused(member("h", Role.SPARE_1), HOST).reason is Reason.HOST_MISSING
+
+
+def test_g4_another_sub_account_is_named_with_the_hosts() -> None:
+    error = refused(ONE, other_hosts=("east",))
+    assert error.reason is Reason.SUB_ACCOUNT_MISMATCH
+    assert error.metadata == {"sub_account": "west", "host_sub_account": "east"}
+
+
+def test_g4_a_sub_account_with_a_host_of_its_own_is_a_group_of_its_own() -> None:
+    check_join(ONE, "west", {"h": HOST}, ("east",))
+
+
+def test_g5_dual_connection_is_for_the_host_alone() -> None:
+    assert refused(replace(ONE, dual_connection=True), HOST).reason is Reason.DUAL_CONNECTION_NOT_ALLOWED
+    check_join(replace(HOST, dual_connection=True), "west", {}, ())
+
+
+def test_g6_two_members_on_one_machine_are_warned_about() -> None:
+    twin = member("s", Role.SPARE_1, "machine of h")
+    assert warnings(twin, {"h": HOST, "s": twin}) == ("runs on the same machine as name of h",)
+    assert warnings(ONE, {"h": HOST, "s": ONE}) == ()
+
+
+def test_f7_a_copied_data_folder_is_refused() -> None:
+    copied = member("h", Role.HOST, "another machine")
+    assert refused(copied, HOST).reason is Reason.MACHINE_MISMATCH
+    with pytest.raises(HotspareError) as caught:
+        check_attend(HOST, "h", "new", "another machine", ended=False)
+    assert caught.value.reason is Reason.MACHINE_MISMATCH
+
+
+def test_f7_a_superseded_incarnation_is_refused_for_good() -> None:
+    known = replace(HOST, incarnation="c", superseded=("a", "b"))
+    for old in ("a", "b"):
+        with pytest.raises(HotspareError) as caught:
+            check_attend(known, "h", old, known.machine_id, ended=False)
+        assert caught.value.reason is Reason.INCARNATION_SUPERSEDED
+    check_attend(known, "h", "c", known.machine_id, ended=False)
+    assert superseding(known, "d") == ("a", "b", "c")
+    assert superseding(known, "c") == ("a", "b")
+
+
+def test_f7_the_superseded_ones_are_bounded() -> None:
+    known = replace(HOST, incarnation="last", superseded=tuple(str(number) for number in range(SUPERSEDED_KEPT)))
+    kept = superseding(known, "new")
+    assert len(kept) == SUPERSEDED_KEPT
+    assert kept[-1] == "last"
+
+
+@pytest.mark.parametrize(("ended", "reason"), [(True, Reason.HOT_SPARE_ENDED), (False, Reason.NOT_A_MEMBER)])
+def test_x2_one_without_a_role_is_told_why(ended: bool, reason: Reason) -> None:
+    with pytest.raises(HotspareError) as caught:
+        check_attend(None, "h", "a", "m", ended=ended)
+    assert caught.value.reason is reason
