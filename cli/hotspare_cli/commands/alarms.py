@@ -1,0 +1,207 @@
+"""`alarm`: what came through this receiver; and publishing, as a device does, at the cloud."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hotspare_cli.errors import CliError, usage_error
+from hotspare_cli.files import read_secret
+from hotspare_cli.options import FILE, OutputForm, Target, output_option
+
+if TYPE_CHECKING:
+    from hotspare.v1.alarm_pb2 import Alarm
+
+STATES = ("stored", "delivered", "held", "confirmed", "set-aside", "not-forwarded", "given-back")
+_DEVICE_CREDENTIALS = (
+    "Check --arc-id, --device and the key file. "
+    "The cloud knows a new device a few seconds after it was created on the host."
+)
+
+
+@click.group()
+def alarm() -> None:
+    """Alarms: list and show them, or send some.
+
+    `list` and `show` tell what came through this receiver; `send` publishes at the cloud, as a device does.
+    """
+
+
+@alarm.command("list")
+@click.option("--device", "device_id", default="", metavar="ID", help="Only those of this device.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the newest ones, so many. Without it: all.")
+@output_option
+@click.pass_obj
+def list_(target: Target, device_id: str, state: str | None, limit: int | None, output: OutputForm) -> None:
+    """List the alarms that this receiver had, newest first."""
+    from hotspare.v1.alarm_feed_service_pb2 import ListAlarmsRequest, ListAlarmsResponse
+    from hotspare.v1.alarm_pb2 import AlarmState
+    from hotspare_cli.emit import emit
+    from hotspare_cli.session import ask
+    from hotspare_cli.views.alarms import alarms_view
+
+    request = ListAlarmsRequest(device_id=device_id, page_size=min(limit or 1000, 1000))
+    if state is not None:
+        request.state = AlarmState.Value(f"ALARM_STATE_{state.upper().replace('-', '_')}")
+
+    def enough(merged: ListAlarmsResponse) -> bool:
+        return limit is not None and len(merged.alarms) >= limit
+
+    response = ask(target, lambda session: session.all_pages(session.feed.ListAlarms, request, enough))
+    if limit is not None:
+        del response.alarms[limit:]
+    emit(response, output, alarms_view)
+
+
+@alarm.command("show")
+@click.argument("key", metavar="NUMBER|ID")
+@output_option
+@click.pass_obj
+def show(target: Target, key: str, output: OutputForm) -> None:
+    """Show the whole life of one alarm.
+
+    It is named by its number in the group, or by its id (a UUID).
+    """
+    from hotspare.v1.alarm_feed_service_pb2 import GetAlarmRequest
+    from hotspare_cli.emit import emit
+    from hotspare_cli.session import ask
+    from hotspare_cli.views.alarms import alarm_view
+
+    if re.fullmatch(r"[0-9]{1,19}", key):
+        request = GetAlarmRequest(number=int(key))
+    else:
+        request = GetAlarmRequest(alarm_id=_canonical(key))
+    response = ask(target, lambda session: session.call(session.feed.GetAlarm, request))
+    emit(response, output, alarm_view)
+
+
+@alarm.command("send")
+@click.option("--arc-id", required=True, metavar="ID", help="The ARC account of the device.")
+@click.option("--device", "device_id", required=True, metavar="ID", help="The device that publishes.")
+@click.option("--key-file", type=FILE, required=True, help="The file with the device's key, of mode 0600.")
+@click.option(
+    "--code",
+    required=True,
+    metavar="QEEE",
+    help="Contact ID: 1 (new), 3 (restore) or 6 (still there), then the code.",
+)
+@click.option("--partition", type=click.IntRange(0, 99), default=0, show_default=True, help="The partition (area).")
+@click.option("--zone", type=click.IntRange(0, 999), default=0, show_default=True, help="The zone or user.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many; each gets the next zone, and after 999 comes 0.",
+)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many a second.")
+@click.option("--text", default="", help="A text for the ARC's people.")
+@click.option(
+    "--occurred",
+    metavar="TIME",
+    help="When it happened, as 2026-11-22T16:04:26Z. Without it: now.",
+)
+@click.option("--alarm-id", metavar="UUID", help="The id, to publish an alarm again. Without it: a new one for each.")
+@click.pass_obj
+def send(
+    target: Target,
+    arc_id: str,
+    device_id: str,
+    key_file: Path,
+    code: str,
+    partition: int,
+    zone: int,
+    count: int,
+    rate: float | None,
+    text: str,
+    occurred: str | None,
+    alarm_id: str | None,
+) -> None:
+    """Publish alarms, as a device does.
+
+    They go to the cloud that --server names. One goes after the other, each under its own id, and
+    is tried again under that id while the cloud cannot be reached or has no room, for --timeout seconds. An
+    alarm that is answered is safe on the cloud's disk.
+    """
+    from hotspare_cli.publish import Tally, numbered, publish
+    from hotspare_cli.session import Session, ask
+    from hotspare_model.errors import Reason
+    from hotspare_rpc.credentials import DeviceCredentials
+
+    if alarm_id is not None and count != 1:
+        raise usage_error("--alarm-id names one alarm, and --count more.", "Leave one of the two out.")
+    first = _alarm(code, partition, zone, text, occurred, alarm_id)
+    first.device_id = _id(device_id, "--device")
+    credentials = DeviceCredentials(_id(arc_id, "--arc-id"), device_id, read_secret(key_file, "device key"))
+    tally = Tally(count)
+
+    async def work(session: Session) -> None:
+        try:
+            await publish(session, numbered(first, count), tally, rate=rate, patience=target.timeout)
+        finally:
+            # Also when it is interrupted: what was answered is safe, and somebody wants to know how many.
+            click.echo(str(tally))
+
+    hints = {str(Reason.INVALID_CREDENTIALS): _DEVICE_CREDENTIALS}
+    ask(target, work, metadata=credentials.metadata(), hints=hints)
+    if tally.problem is not None:
+        raise CliError(tally.problem.what, tally.problem.hint)
+
+
+def _alarm(code: str, partition: int, zone: int, text: str, occurred: str | None, alarm_id: str | None) -> "Alarm":
+    """What all alarms of the run have in common; id and time are left unset where they were not given."""
+    from hotspare.v1.alarm_pb2 import Alarm, CodeFormat, Qualifier
+    from hotspare_model.contact_id import ContactIdError, parse_code
+    from hotspare_model.contact_id import Qualifier as Q
+
+    try:
+        q, event = parse_code(code)
+    except ContactIdError as problem:
+        raise usage_error(f"--code: {problem}.", "An example: --code 1130 (burglary, new).") from None
+    qualifiers = {
+        Q.NEW: Qualifier.QUALIFIER_NEW,
+        Q.RESTORE: Qualifier.QUALIFIER_RESTORE,
+        Q.STATUS: Qualifier.QUALIFIER_STATUS,
+    }
+    alarm = Alarm(
+        alarm_id=_canonical(alarm_id) if alarm_id is not None else "",
+        qualifier=qualifiers[q],
+        code_format=CodeFormat.CODE_FORMAT_CONTACT_ID,
+        code=event,
+        partition=partition,
+        zone=zone,
+        text=text,
+    )
+    if occurred is not None:
+        alarm.occur_time.FromDatetime(_time(occurred))
+    return alarm
+
+
+def _id(text: str, option: str) -> str:
+    """An id that can stand in the metadata of a call."""
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) is None:
+        raise usage_error(f"{option}: {text!r} is no id.", "An id is 1 to 64 characters of A-Z a-z 0-9 . _ -")
+    return text
+
+
+def _canonical(text: str) -> str:
+    import uuid
+
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise usage_error(
+            f"{text!r} is neither a number nor the id of an alarm.",
+            "An id is a UUID: hotspare alarm list shows them.",
+        ) from None
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise usage_error(f"--occurred: {text!r} is no time.", "An example: --occurred 2026-11-22T16:04:26Z.") from None
+    return moment.astimezone(UTC)

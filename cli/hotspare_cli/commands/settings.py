@@ -1,0 +1,98 @@
+"""`settings`: what one receiver is told about itself and its cloud."""
+
+from pathlib import Path
+
+import click
+
+from hotspare_cli.errors import CliError, usage_error
+from hotspare_cli.files import read_certificates, read_secret
+from hotspare_cli.options import FILE, OutputForm, Target, confirm, on_terminal, output_option, yes_option
+from hotspare_rpc.address import Address
+from hotspare_rpc.cli_args import ADDRESS
+
+
+@click.group()
+def settings() -> None:
+    """Settings of this receiver: its cloud, its name."""
+
+
+@settings.command("show")
+@output_option
+@click.pass_obj
+def show(target: Target, output: OutputForm) -> None:
+    """Show the settings. The ARC key is never among them."""
+    from hotspare.v1.receiver_service_pb2 import GetSettingsRequest
+    from hotspare_cli.emit import emit
+    from hotspare_cli.session import ask
+    from hotspare_cli.views.settings import settings_view
+
+    response = ask(target, lambda session: session.call(session.receiver.GetSettings, GetSettingsRequest()))
+    emit(response, output, settings_view)
+
+
+@settings.command("set")
+@click.option("--cloud-address", type=ADDRESS, help="Where the cloud is.")
+@click.option("--arc-id", help="The ARC account at the cloud.")
+@click.option("--arc-key-file", type=FILE, help="The file with the key of the ARC account, of mode 0600.")
+@click.option("--sub-account", help="The sub account; the cloud's default one is `default`.")
+@click.option("--name", help="What people call this receiver.")
+@click.option("--cloud-ca-file", type=FILE, help="Certificates (PEM) that the cloud's one is checked against.")
+@click.option("--dual-connection", type=click.Choice(["on", "off"]), help="Whether devices may connect directly.")
+@yes_option
+@output_option
+@click.pass_obj
+def set_(
+    target: Target,
+    cloud_address: Address | None,
+    arc_id: str | None,
+    arc_key_file: Path | None,
+    sub_account: str | None,
+    name: str | None,
+    cloud_ca_file: Path | None,
+    dual_connection: str | None,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    """Change settings; those that are not named stay as they are.
+
+    Where a change would switch the hot spare off and clear something, the receiver tells so and you are
+    asked.
+    """
+    from hotspare.v1.receiver_service_pb2 import (
+        ReceiverSettings,
+        UpdateSettingsRequest,
+        UpdateSettingsResponse,
+    )
+    from hotspare_cli.emit import emit
+    from hotspare_cli.session import ask
+    from hotspare_cli.views.settings import settings_view
+
+    changes: dict[str, str | bool | None] = {
+        "cloud_address": str(cloud_address) if cloud_address is not None else None,
+        "arc_id": arc_id,
+        "arc_key": read_secret(arc_key_file, "ARC key") if arc_key_file is not None else None,
+        "sub_account": sub_account,
+        "name": name,
+        "cloud_ca_pem": read_certificates(cloud_ca_file) if cloud_ca_file is not None else None,
+        "dual_connection": dual_connection == "on" if dual_connection is not None else None,
+    }
+    request = UpdateSettingsRequest(settings=ReceiverSettings(), confirmed=yes)
+    for field, value in changes.items():
+        if value is not None:
+            setattr(request.settings, field, value)
+            request.update_mask.paths.append(field)
+    if not request.update_mask.paths:
+        raise usage_error("No setting was named.", "Name what is to change; see hotspare settings set --help.")
+
+    def update() -> UpdateSettingsResponse:
+        return ask(target, lambda session: session.call(session.receiver.UpdateSettings, request))
+
+    try:
+        response = update()
+    except CliError as refusal:
+        if refusal.clears is None or not on_terminal():
+            raise
+        confirm(f"This switches the hot spare off here and clears: {refusal.clears}.", yes=False)
+        request.confirmed = True
+        response = update()
+    emit(response, output, settings_view)

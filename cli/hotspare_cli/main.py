@@ -1,0 +1,140 @@
+"""The command line `hotspare`: options that all commands share, the one place where errors become text."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hotspare_cli.commands.alarms import alarm
+from hotspare_cli.commands.devices import device
+from hotspare_cli.commands.group import disable, enable, members, status
+from hotspare_cli.commands.outputs import output
+from hotspare_cli.commands.settings import settings
+from hotspare_cli.commands.tokens import token
+from hotspare_cli.commands.version import print_own_version, version
+from hotspare_cli.errors import CliError, ExitCode
+from hotspare_cli.options import FILE, Target
+from hotspare_rpc.address import Address
+from hotspare_rpc.cli_args import ADDRESS
+
+EPILOG = """\b
+Examples:
+  export HOTSPARE_SERVER=127.0.0.1:7001 HOTSPARE_TOKEN_FILE=/var/lib/hotspare/admin.token
+  hotspare status
+  hotspare members -o json
+  hotspare alarm list --state set-aside
+
+Exit status: 0 fine, 1 refused, 2 wrong usage, 3 no connection or answer, 5 not found, 130 interrupted.
+"""
+
+
+class _InOrder(click.Group):
+    """Lists its commands as they were added: what is asked every day comes first."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option(
+    "--server",
+    type=ADDRESS,
+    envvar="HOTSPARE_SERVER",
+    show_envvar=True,
+    help="The receiver to ask; for `alarm send`, the cloud.",
+)
+@click.option(
+    "--token-file",
+    type=FILE,
+    envvar="HOTSPARE_TOKEN_FILE",
+    show_envvar=True,
+    help="The file with your token for that receiver, of mode 0600.",
+)
+@click.option(
+    "--tls-ca",
+    type=FILE,
+    envvar="HOTSPARE_TLS_CA",
+    show_envvar=True,
+    help="The server's certificate authority (PEM). Without it: the system's, and no TLS on loopback.",
+)
+@click.option(
+    "--tls-cert",
+    type=FILE,
+    envvar="HOTSPARE_TLS_CERT",
+    show_envvar=True,
+    help="Your own certificate (PEM), for a server that demands one.",
+)
+@click.option(
+    "--tls-key",
+    type=FILE,
+    envvar="HOTSPARE_TLS_KEY",
+    show_envvar=True,
+    help="The private key of --tls-cert (PEM).",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, max=3600, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long each call may take.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=print_own_version,
+    help="Tell the version of this command, and end.",
+)
+@click.pass_context
+def hotspare(
+    context: click.Context,
+    server: Address | None,
+    token_file: Path | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    timeout: float,
+) -> None:
+    """Look at a hot spare of alarm receivers, and change it.
+
+    Each receiver is asked with its own token, and tells of its whole group.
+    """
+    context.obj = Target(server, token_file, tls_ca, tls_cert, tls_key, timeout)
+
+
+for _command in (status, members, settings, output, enable, disable, device, alarm, token, version):
+    hotspare.add_command(_command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; return its exit status. Errors go to stderr in two lines: what, what to do."""
+    try:
+        result: Any = hotspare.main(args=arguments, prog_name="hotspare", standalone_mode=False)
+    except CliError as error:
+        click.echo(f"Error: {error.what}", err=True)
+        if error.hint:
+            click.echo(f"Hint: {error.hint}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        return ExitCode.INTERRUPTED
+    return result if isinstance(result, int) else ExitCode.FINE
+
+
+def main() -> None:
+    """The console script."""
+    # Its C core writes on stderr of its own accord; what it has to say is in the error that we show.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    sys.exit(run())

@@ -1,0 +1,92 @@
+"""What the commands share: where to call and as whom, the form of the output, the question before a loss."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hotspare_cli.errors import CliError, usage_error
+from hotspare_cli.files import read_secret
+from hotspare_rpc.address import Address
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class OutputForm(StrEnum):
+    """In which form a response is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which server is called, as whom, and how long an answer may take: the options before the command."""
+
+    server: Address | None
+    token_file: Path | None
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    timeout: float
+    """Seconds for each call."""
+
+    def address(self) -> Address:
+        """The server. Raises CliError when none was named."""
+        if self.server is None:
+            raise usage_error("No server was named.", "Name it: hotspare --server HOST:PORT …, or set HOTSPARE_SERVER.")
+        return self.server
+
+    def token(self) -> str:
+        """The operator's token. Raises CliError when there is none to be had."""
+        if self.token_file is None:
+            raise usage_error(
+                "No token was named.",
+                "Name its file: hotspare --token-file FILE …, or set HOTSPARE_TOKEN_FILE. "
+                "A receiver writes its first one to admin.token in its data folder.",
+            )
+        return read_secret(self.token_file, "token")
+
+
+def output_option(command: Command) -> Command:
+    """Add `-o table|json|yaml`; the command gets `output`, an OutputForm."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice([form.value for form in OutputForm]),
+        default=OutputForm.TABLE.value,
+        show_default=True,
+        callback=lambda _context, _option, value: OutputForm(value),
+        help="The form of the output; json and yaml hold the whole response.",
+    )(command)
+
+
+def yes_option(command: Command) -> Command:
+    """Add `--yes`, which stands for the answer to the question of `confirm`."""
+    return click.option("--yes", is_flag=True, help="Do it without a question.")(command)
+
+
+def on_terminal() -> bool:
+    """Whether there is somebody to be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(effect: str, *, yes: bool) -> None:
+    """Tell what will happen and ask, unless `--yes` was given (X4).
+
+    Raises:
+        CliError: the answer was no, or nobody is there to answer.
+    """
+    if yes:
+        return
+    if not on_terminal():
+        raise usage_error(effect, "Without a terminal nobody can be asked: repeat it with --yes.")
+    if not click.confirm(f"{effect} Go on?", err=True):
+        raise CliError("Nothing was changed.", "Answer y to go on.")

@@ -1,0 +1,189 @@
+"""One channel to one server, for the time of one command."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+
+from hotspare.v1.alarm_feed_service_pb2_grpc import AlarmFeedServiceStub
+from hotspare.v1.alarm_service_pb2_grpc import AlarmServiceStub
+from hotspare.v1.configuration_service_pb2_grpc import ConfigurationServiceStub
+from hotspare.v1.receiver_service_pb2_grpc import ReceiverServiceStub
+from hotspare.v1.role_service_pb2_grpc import RoleServiceStub
+from hotspare.v1.version_service_pb2_grpc import VersionServiceStub
+from hotspare_cli.errors import CliError, usage_error
+from hotspare_cli.failures import Hints, failure
+from hotspare_cli.options import Target
+from hotspare_rpc.address import Address
+from hotspare_rpc.channel import open_channel
+from hotspare_rpc.credentials import BearerToken, MetadataPairs
+from hotspare_rpc.tls import ChannelTls, TlsError
+
+if TYPE_CHECKING:  # they exist for checkers of types alone
+    from hotspare.v1.alarm_feed_service_pb2_grpc import AlarmFeedServiceAsyncStub
+    from hotspare.v1.alarm_service_pb2_grpc import AlarmServiceAsyncStub
+    from hotspare.v1.configuration_service_pb2_grpc import ConfigurationServiceAsyncStub
+    from hotspare.v1.receiver_service_pb2_grpc import ReceiverServiceAsyncStub
+    from hotspare.v1.role_service_pb2_grpc import RoleServiceAsyncStub
+    from hotspare.v1.version_service_pb2_grpc import VersionServiceAsyncStub
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Result = TypeVar("Result")
+
+
+class _PageRequest(Protocol):
+    page_token: str
+
+
+class _PageResponse(Protocol):
+    next_page_token: str
+
+
+PageRequest = TypeVar("PageRequest", bound=_PageRequest)
+PageResponse = TypeVar("PageResponse", bound=_PageResponse)
+
+
+class Session:
+    """Makes calls on a channel with the caller's credentials and the deadline of the command line."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        server: Address,
+        metadata: MetadataPairs,
+        timeout: float,
+        hints: Hints,
+    ) -> None:
+        self._channel = channel
+        self._server = server
+        self._metadata = metadata
+        self._timeout = timeout
+        self._hints = hints
+
+    @cached_property
+    def receiver(self) -> "ReceiverServiceAsyncStub":
+        """The receiver itself."""
+        return ReceiverServiceStub(self._channel)
+
+    @cached_property
+    def roles(self) -> "RoleServiceAsyncStub":
+        """The group."""
+        return RoleServiceStub(self._channel)
+
+    @cached_property
+    def configuration(self) -> "ConfigurationServiceAsyncStub":
+        """The configuration."""
+        return ConfigurationServiceStub(self._channel)
+
+    @cached_property
+    def feed(self) -> "AlarmFeedServiceAsyncStub":
+        """Alarms that the receiver had."""
+        return AlarmFeedServiceStub(self._channel)
+
+    @cached_property
+    def alarms(self) -> "AlarmServiceAsyncStub":
+        """Where devices publish, at the cloud."""
+        return AlarmServiceStub(self._channel)
+
+    @cached_property
+    def versions(self) -> "VersionServiceAsyncStub":
+        """What every server tells of itself."""
+        return VersionServiceStub(self._channel)
+
+    async def call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        timeout: float | None = None,
+    ) -> Response:
+        """Make one call; `timeout` in seconds stands in for the one of the command line.
+
+        Raises:
+            CliError: it failed.
+        """
+        try:
+            return await self.attempt(method, request, timeout=self._timeout if timeout is None else timeout)
+        except grpc.aio.AioRpcError as error:
+            raise self.explain(error) from None
+
+    async def attempt(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, *, timeout: float
+    ) -> Response:
+        """Make one call, for who decides by gRPC's error itself what to do next. Raises AioRpcError."""
+        return await method(request, timeout=timeout, metadata=self._metadata)
+
+    def explain(self, error: grpc.aio.AioRpcError) -> CliError:
+        """The error for people, for a call that failed."""
+        return failure(error, self._server, self._hints)
+
+    async def all_pages(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[PageRequest, PageResponse],
+        request: PageRequest,
+        enough: Callable[[PageResponse], bool] = lambda _merged: False,
+    ) -> PageResponse:
+        """Follow the pages of a list, until there is no more or `enough` of them; return all as one response.
+
+        Raises:
+            CliError: a call failed, or the pages go in a circle.
+        """
+        merged = await self.call(method, request)
+        seen = {""}
+        while merged.next_page_token and not enough(merged):
+            if merged.next_page_token in seen:
+                raise CliError(f"{self._server} sends the same page of a list again and again.", "Report this defect.")
+            seen.add(merged.next_page_token)
+            request.page_token = merged.next_page_token
+            page = await self.call(method, request)
+            _append(merged, page)
+        merged.next_page_token = ""
+        return merged
+
+
+def ask(
+    target: Target,
+    work: Callable[[Session], Awaitable[Result]],
+    *,
+    metadata: MetadataPairs | None = None,
+    hints: Hints | None = None,
+) -> Result:
+    """Open a channel to the target, do the work, close it. Without `metadata` the caller is the operator of
+    the token.
+
+    Raises:
+        CliError: the work failed, or the command line or a file it names is wrong.
+    """
+    address = target.address()
+    pairs = BearerToken(target.token()).metadata() if metadata is None else metadata
+    tls = _tls(target, address)
+
+    async def in_loop() -> Result:
+        async with open_channel(str(address), tls) as channel:
+            return await work(Session(channel, address, pairs, target.timeout, hints or {}))
+
+    return asyncio.run(in_loop())
+
+
+def _tls(target: Target, address: Address) -> ChannelTls | None:
+    """TLS everywhere but on loopback, where it must be asked for: no token leaves a machine in clear (S3)."""
+    if address.is_loopback and target.tls_ca is None and target.tls_cert is None:
+        return None
+    try:
+        return ChannelTls.from_files(target.tls_ca, target.tls_cert, target.tls_key)
+    except TlsError as problem:
+        text = str(problem)
+        raise usage_error(f"{text[:1].upper()}{text[1:]}.", "Check --tls-ca, --tls-cert and --tls-key.") from None
+
+
+def _append(merged: _PageResponse, page: _PageResponse) -> None:
+    """Add a page to the lists of those before; what is told once is taken from the newest."""
+    whole, more = cast(Message, merged), cast(Message, page)
+    for field in whole.DESCRIPTOR.fields:
+        if not field.is_repeated:
+            whole.ClearField(field.name)
+    whole.MergeFrom(more)
