@@ -23,7 +23,7 @@ from hotspare.v1 import (
     version_service_pb2_grpc,
 )
 from hotspare_cloud.clock import StallWatch
-from hotspare_cloud.directory import Directory
+from hotspare_cloud.directory import Directory, shutting_down
 from hotspare_cloud.disk import DiskWatch
 from hotspare_cloud.intake import Intake
 from hotspare_cloud.metrics import CloudCollector
@@ -94,6 +94,8 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
     intake = Intake(store, directory, alarm.serialize, alarm.marks_in, lambda: disk.free, options.disk_floor)
     callers = Callers(directory)
 
+    alarms = alarm.AlarmService(callers, intake)
+
     registry = CollectorRegistry()
     collector = CloudCollector(registry, directory, intake, store.database.counters, watch, lambda: disk.free)
     ProcessCollector(registry=registry)
@@ -108,7 +110,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
         backup.BackupService(callers, directory, store),
     )
     server.add(sync_service_pb2_grpc.add_SyncServiceServicer_to_server, sync_service_pb2_grpc.SyncServiceServicer())
-    server.add(alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server, alarm.AlarmService(callers, intake))
+    server.add(alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server, alarms)
     server.add(
         alarm_pull_service_pb2_grpc.add_AlarmPullServiceServicer_to_server,
         alarm_pull.AlarmPullService(callers, directory),
@@ -132,8 +134,9 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
         if housekeeping is not None:
             housekeeping.cancel()
         server.set_serving(False)
+        alarms.end_streams(shutting_down())
         if not failed.is_set():
-            await directory.stop()
+            await directory.stop(shutting_down())
         await server.stop(STOP_GRACE)
         watch.stop()
         store.close()

@@ -60,10 +60,9 @@ class Directory:
         self._by_id[row.group_id] = group
         group.start()
 
-    async def stop(self) -> None:
-        """End all streams."""
+    async def stop(self, error: HotspareError) -> None:
+        """End all streams with `error`."""
         self.stopping = True
-        error = HotspareError(Reason.SHUTTING_DOWN, "the server is stopping")
         await asyncio.gather(*(group.stop(error) for group in self._groups.values()))
 
     # Accounts.
@@ -189,6 +188,11 @@ class Directory:
             if token.revoked_at is None:
                 self._tokens[token.sha256] = replace(token, revoked_at=now)
         return self._tokens[named[-1].sha256]
+
+
+def shutting_down() -> HotspareError:
+    """What ends the streams when the cloud stops."""
+    return HotspareError(Reason.SHUTTING_DOWN, "the server is stopping")
 
 
 def not_found(kind: str, id: str) -> HotspareError:

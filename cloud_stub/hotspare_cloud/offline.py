@@ -8,7 +8,7 @@ import grpc
 from hotspare.v1 import account_service_pb2, account_service_pb2_grpc
 from hotspare_cloud.app import SOCKET_NOTE, TOKEN_FILE
 from hotspare_cloud.clock import StallWatch
-from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory
+from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory, shutting_down
 from hotspare_cloud.services.account import check_id
 from hotspare_cloud.store.sqlite import SqliteStore
 from hotspare_rpc.channel import open_channel, unix_target
@@ -26,8 +26,6 @@ async def create_account(data: Path, arc_id: str, sub_accounts: Sequence[str]) -
         HotspareError: RESOURCE_EXISTS, FIELD_INVALID.
         DataFolderError: the folder, or the cloud that runs on it, can't be used.
     """
-    if not data.is_dir():  # noqa: ASYNC240 - nothing else runs in this process
-        raise DataFolderError(f"there is no data folder {data}")
     try:
         folder = DataFolder.open(data)
     except DataFolderInUseError as in_use:
@@ -48,7 +46,7 @@ async def _on_store(folder: DataFolder, arc_id: str, sub_accounts: Sequence[str]
         await directory.load()
         key = new_secret()
         await directory.create_account(arc_id, sha256(key), list(sub_accounts) or [DEFAULT_SUB_ACCOUNT])
-        await directory.stop()
+        await directory.stop(shutting_down())
         return key
     finally:
         store.close()

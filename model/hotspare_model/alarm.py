@@ -51,6 +51,9 @@ class Alarm:
     occurred: datetime | None
     text: str
     verification_url: str = ""
+    latitude: float | None = None
+    """Degrees, WGS 84."""
+    longitude: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

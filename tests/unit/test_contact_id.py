@@ -78,9 +78,7 @@ def test_a_bad_event_is_refused(text: str) -> None:
         ("130", 0, -1, "zone -1"),
     ],
 )
-def test_an_event_that_the_wire_has_no_room_for_is_not_made(
-    code: str, partition: int, zone: int, says: str
-) -> None:
+def test_an_event_that_the_wire_has_no_room_for_is_not_made(code: str, partition: int, zone: int, says: str) -> None:
     with pytest.raises(ContactIdError, match=says):
         ContactId(Qualifier.NEW, code, partition, zone)
 

@@ -143,9 +143,7 @@ def test_pysiaalarm_takes_our_alarm_with_its_occurrence_and_we_read_its_ack(key:
     assert (event.event_qualifier, event.event_type, event.partition, event.ri) == ("1", "130", "01", "015")
     assert (event.code, event.timestamp, event.sequence) == ("BA", SENT_AT, "0007")
     assert event.extended_data is not None
-    assert [(block.identifier, block.value) for block in event.extended_data] == [
-        ("H", "20:30:01,08-27-2026")
-    ]
+    assert [(block.identifier, block.value) for block in event.extended_data] == [("H", "20:30:01,08-27-2026")]
     ack = parse_reply(event.create_response(), key)
     assert (ack.kind, ack.encrypted, ack.answers(alarm(key))) == (ReplyKind.ACK, key is not None, True)
 

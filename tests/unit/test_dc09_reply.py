@@ -140,9 +140,7 @@ def test_a_reply_to_another_message_answers_nothing(body: str) -> None:
 
 def test_the_time_of_a_nak_and_the_data_of_an_rsp_are_read() -> None:
     assert reply('"NAK"0000R0L0A0[]_20:38:09,08-27-2026').timestamp == NOW
-    assert reply('"RSP"0042L0#AAA[x][Ky]') == Reply(
-        ReplyKind.RSP, 42, "AAA", None, data="x", extended=(("K", "y"),)
-    )
+    assert reply('"RSP"0042L0#AAA[x][Ky]') == Reply(ReplyKind.RSP, 42, "AAA", None, data="x", extended=(("K", "y"),))
 
 
 def test_a_reply_in_a_broken_envelope_is_refused() -> None:

@@ -57,9 +57,7 @@ def encrypted_content(content: bytes, pad: bytes = b"") -> bytes:
 # --- encryption ---
 
 
-ALARM = Frame(
-    "ADM-CID", 7, "1", "2", "AAA", True, data="#AAA|1130 01 015", extended=(("I", "a|b"),), timestamp=SENT_AT
-)
+ALARM = Frame("ADM-CID", 7, "1", "2", "AAA", True, data="#AAA|1130 01 015", extended=(("I", "a|b"),), timestamp=SENT_AT)
 
 
 @pytest.mark.parametrize("length", [16, 24, 32])

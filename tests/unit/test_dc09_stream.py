@@ -109,9 +109,7 @@ def test_a_limit_that_lets_nothing_pass_is_refused() -> None:
         FrameSplitter(limit=3)
 
 
-PIECES = st.lists(
-    st.sampled_from([POLL, TEST, *BINARY, b"\n", b"\r", b"\n\r", b'"', b"0012", b"\x00"]) | st.binary()
-)
+PIECES = st.lists(st.sampled_from([POLL, TEST, *BINARY, b"\n", b"\r", b"\n\r", b'"', b"0012", b"\x00"]) | st.binary())
 
 
 @given(PIECES, st.lists(st.integers(0, 500)))

@@ -31,6 +31,8 @@ ALARMS = st.builds(
     occurred=st.none() | TIMES,
     text=TEXTS,
     verification_url=TEXTS,
+    latitude=st.none() | st.floats(-90, 90),
+    longitude=st.none() | st.floats(-180, 180),
 )
 STORED = st.builds(
     StoredAlarm,

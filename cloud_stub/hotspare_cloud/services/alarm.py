@@ -40,6 +40,12 @@ class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
     def __init__(self, callers: Callers, intake: Intake) -> None:
         self._callers = callers
         self._intake = intake
+        self._streams: set[_BatchStream] = set()
+
+    def end_streams(self, error: HotspareError) -> None:
+        """End all streams of batches with `error`: what was not answered is published again elsewhere or later."""
+        for stream in self._streams:
+            stream.end(error)
 
     async def PublishAlarm(
         self, request: alarm_service_pb2.PublishAlarmRequest, context: Context
@@ -56,11 +62,13 @@ class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
     ) -> AsyncIterator[alarm_service_pb2.PublishAlarmsResponse]:
         """See alarm_service.proto."""
         stream = _BatchStream(self._callers.device(context), self._intake)
+        self._streams.add(stream)
         reader = asyncio.create_task(stream.read(request_iterator))
         try:
             while (response := await stream.next_response()) is not None:
                 yield response
         finally:
+            self._streams.discard(stream)
             reader.cancel()
 
 
@@ -73,6 +81,10 @@ class _BatchStream:
         self._outbox: asyncio.Queue[alarm_service_pb2.PublishAlarmsResponse | HotspareError | None] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
         self._refusing: HotspareError | None = None
+
+    def end(self, error: HotspareError) -> None:
+        """End the stream with an error, after the answers that are queued."""
+        self._outbox.put_nowait(error)
 
     async def next_response(self) -> alarm_service_pb2.PublishAlarmsResponse | None:
         """The next answer; None at the end. Raises the HotspareError that ends the stream."""
@@ -103,7 +115,7 @@ class _BatchStream:
             await asyncio.gather(*self._under_way)
             self._outbox.put_nowait(None)
         except HotspareError as error:
-            self._outbox.put_nowait(error)
+            self.end(error)
 
     async def _store(self, request: alarm_service_pb2.PublishAlarmsRequest) -> None:
         results: list[alarm_service_pb2.AlarmResult] = [alarm_service_pb2.AlarmResult()] * len(request.submissions)

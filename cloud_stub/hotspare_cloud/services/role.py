@@ -9,7 +9,7 @@ from hotspare.v1 import group_pb2, role_service_pb2, role_service_pb2_grpc
 from hotspare_cloud.attendance import AttendSession
 from hotspare_cloud.core.admission import Membership, check_join
 from hotspare_cloud.core.state import Attended, Beat
-from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory
+from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory, shutting_down
 from hotspare_cloud.group import Group
 from hotspare_cloud.services import convert
 from hotspare_cloud.services.callers import ADMIN, VIEWER, Callers, Context
@@ -153,7 +153,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                 await changed.wait()
                 changed.clear()
                 if self._directory.stopping:
-                    raise HotspareError(Reason.SHUTTING_DOWN, "the server is stopping")
+                    raise shutting_down()
                 yield role_service_pb2.WatchMembersResponse(
                     group=convert.group_to_proto(group), members=convert.members_to_proto(group, asking)
                 )
