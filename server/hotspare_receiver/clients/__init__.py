@@ -1,0 +1,1 @@
+"""What a receiver asks of its cloud."""

@@ -1,0 +1,200 @@
+"""One channel to the cloud, made anew when the settings say so, and calls on it with errors of ours."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import grpc
+
+from hotspare.v1 import backup_service_pb2_grpc, role_service_pb2_grpc
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_receiver.store.settings import Settings, SettingsStore
+from hotspare_rpc.address import AddressError, parse_address
+from hotspare_rpc.channel import PlaintextError, open_channel
+from hotspare_rpc.credentials import MetadataPairs, ReceiverCredentials, operator_metadata
+from hotspare_rpc.errors import describe, from_rpc_error
+from hotspare_rpc.logs import log_event
+from hotspare_rpc.tls import ChannelTls, ServerTls, TlsError
+
+CALL_TIMEOUT = 5.0
+"""Seconds for a unary call, as the contract's deadlines of RoleService have it."""
+
+CLOSE_GRACE = 1.0
+
+_log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+
+def uses_tls(settings: Settings) -> bool:
+    """Whether the cloud is called with TLS: as set, else unless its address is loopback (S3)."""
+    if settings.cloud_tls is not None:
+        return settings.cloud_tls
+    try:
+        return not parse_address(settings.cloud_address).is_loopback
+    except AddressError:
+        return True
+
+
+class CloudClient:
+    """The way to the cloud. It needs the settings to be whole; until then there is no channel."""
+
+    def __init__(self, store: SettingsStore, own: ServerTls | None = None) -> None:
+        """`own`: the receiver's certificate, which it also shows to a cloud that demands one of its clients."""
+        self._store = store
+        self._own = own
+        self._channel: grpc.aio.Channel | None = None
+        self._made_of: tuple[str, bool, str] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def address(self) -> str:
+        """Where the cloud is; empty while it is not configured."""
+        return "" if self._store.missing else self._store.settings.cloud_address
+
+    def channel(self) -> grpc.aio.Channel | None:
+        """The channel; None while the cloud is not configured, or its address can't be used."""
+        return self._channel
+
+    def metadata(self) -> MetadataPairs:
+        """What this receiver shows to the cloud with every call."""
+        store = self._store
+        return ReceiverCredentials(store.settings.arc_id, store.arc_key, store.receiver_id).metadata()
+
+    def open(self, address: str, tls: bool, ca_pem: str) -> grpc.aio.Channel:
+        """A channel to a cloud. Raises AddressError, PlaintextError, TlsError."""
+        if not tls:
+            return open_channel(address, None)
+        shown = ChannelTls.from_files(None, self._own.cert, self._own.key) if self._own else ChannelTls()
+        return open_channel(address, replace(shown, ca_pem=ca_pem.encode() or None))
+
+    def follow_settings(self) -> bool:
+        """Open another channel where the settings name another way; returns whether they do. Call it in the
+        loop."""
+        settings = self._store.settings
+        wanted = None
+        if not self._store.missing:
+            wanted = (settings.cloud_address, uses_tls(settings), settings.cloud_ca_pem)
+        if wanted == self._made_of:
+            return False
+        before, self._channel, self._made_of = self._channel, None, wanted
+        if before is not None:
+            self._close_later(before)
+        if wanted is not None:
+            try:
+                self._channel = self.open(*wanted)
+            except (AddressError, PlaintextError, TlsError) as problem:
+                log_event(_log, logging.ERROR, "cloud_unusable", address=wanted[0], problem=problem)
+        return True
+
+    def roles(self) -> "role_service_pb2_grpc.RoleServiceAsyncStub":
+        """The cloud's RoleService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
+        return role_service_pb2_grpc.RoleServiceStub(self._needed())
+
+    def backups(self) -> "backup_service_pb2_grpc.BackupServiceAsyncStub":
+        """The cloud's BackupService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
+        return backup_service_pb2_grpc.BackupServiceStub(self._needed())
+
+    async def call(
+        self,
+        method: Callable[..., Awaitable[Answer]],
+        request: Any,
+        *,
+        operator: str | None = None,
+        timeout: float = CALL_TIMEOUT,
+    ) -> Answer:
+        """Make one call under the receiver's credentials, on behalf of an operator where one is named (S5).
+
+        Raises:
+            HotspareError: the cloud's own, or CLOUD_UNREACHABLE.
+        """
+        try:
+            return await method(request, metadata=self._metadata(operator), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise self.mapped(error) from error
+        except asyncio.CancelledError as error:
+            raise self._cut_off(error) from error
+
+    async def stream(
+        self, method: Callable[..., Any], request: Any, operator: str | None = None
+    ) -> AsyncGenerator[Any, None]:
+        """The answers of a server stream, for as long as it lasts; it is always cancelled in the end.
+
+        Raises:
+            HotspareError: the cloud's own, or CLOUD_UNREACHABLE.
+        """
+        call = method(request, metadata=self._metadata(operator))
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise self.mapped(error) from error
+        except asyncio.CancelledError as error:
+            raise self._cut_off(error) from error
+        finally:
+            call.cancel()
+
+    def mapped(self, error: grpc.aio.AioRpcError) -> HotspareError:
+        """What a failed call means to the operator of this receiver."""
+        ours = from_rpc_error(error)
+        if ours is None:
+            problem = describe(error)
+            return unreachable(self._store.settings.cloud_address, problem)
+        if ours.reason is Reason.INVALID_CREDENTIALS:
+            # Else the operator would look for the fault in their own token.
+            return HotspareError(ours.reason, "the cloud does not take this receiver's ARC id and ARC key")
+        return ours
+
+    async def close(self) -> None:
+        """Close the channel, and those that are being closed."""
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _needed(self) -> grpc.aio.Channel:
+        if self._channel is not None:
+            return self._channel
+        missing = ", ".join(self._store.missing)
+        if missing:
+            raise not_configured(missing)
+        raise unreachable(self._store.settings.cloud_address, "its address can't be used with these settings")
+
+    def _cut_off(self, error: asyncio.CancelledError) -> BaseException:
+        """What a cancellation means: the caller's own goes on; one by the channel, closed under the call,
+        does not.
+
+        grpc.aio raises the same for both, and the second would silently end the task that called.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return error
+        return unreachable(self._store.settings.cloud_address, "the connection was closed under the call")
+
+    def _metadata(self, operator: str | None) -> MetadataPairs:
+        return self.metadata() + (operator_metadata(operator) if operator else ())
+
+    def _close_later(self, channel: grpc.aio.Channel) -> None:
+        task = asyncio.create_task(channel.close(CLOSE_GRACE))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def not_configured(missing: str) -> HotspareError:
+    """The error for what needs a cloud while there is none."""
+    return HotspareError(
+        Reason.CLOUD_NOT_CONFIGURED, f"this receiver has no {missing} yet: set it first", missing=missing
+    )
+
+
+def unreachable(address: str, problem: str) -> HotspareError:
+    """The error for a cloud that does not answer, or not as one."""
+    return HotspareError(
+        Reason.CLOUD_UNREACHABLE,
+        f"the cloud at {address} can't be reached: {problem}",
+        retry_after=timedelta(seconds=1),
+        cloud_address=address,
+        problem=problem,
+    )

@@ -1,0 +1,342 @@
+"""The journal of the alarm path: what was delivered, tried and confirmed here, durably and in order.
+
+The path notes and goes on; the notes are written together, one commit at a time. Notes about deliveries and
+attempts may wait a moment for company. A confirmation is written at once, and counts only when it is durable:
+then, and not before, it may be told to the cloud (timing: a redelivered alarm that the journal knows as
+confirmed is not sent again). A full disk holds the notes back until there is room; nothing of them is
+dropped.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_receiver.clock import Clock, SystemClock
+from hotspare_receiver.core.forwarder import Delivered, Outcome
+from hotspare_receiver.history import AlarmPage as AlarmPage
+from hotspare_receiver.history import AlarmQuery as AlarmQuery
+from hotspare_receiver.history import AlarmRecord as AlarmRecord
+from hotspare_receiver.history import AttemptRecord as AttemptRecord
+from hotspare_receiver.history import RecordState as RecordState
+from hotspare_receiver.history import select_alarm, select_alarms, to_micros
+from hotspare_rpc.logs import log_event
+from hotspare_store.database import Database
+
+FRAME_LIMIT = 4096
+DETAIL_LIMIT = 1024
+
+COMPANY_DELAY = 0.05
+"""Seconds that notes nobody waits for are kept back, to share a commit with a confirmation."""
+
+RETRY_DELAY = 1.0
+"""Seconds between attempts to write while the disk is full."""
+
+REMEMBERED = 20_000
+"""Confirmed alarms that are known without asking the disk."""
+
+_log = logging.getLogger(__name__)
+
+Range = tuple[int, int]
+"""Numbers of alarms, both ends included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """A durable confirmation that the cloud has not answered with `stored`."""
+
+    number: int
+    epoch: int
+    alarm_id: str
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What is to be written with the next commit. Kinds are written in this order."""
+
+    epochs: list[tuple[str, int]] = field(default_factory=list)
+    delivered: list[tuple[object, ...]] = field(default_factory=list)
+    attempts: list[tuple[object, ...]] = field(default_factory=list)
+    summaries: list[tuple[object, ...]] = field(default_factory=list)
+    confirmed: list[tuple[object, ...]] = field(default_factory=list)
+    acknowledged: list[tuple[object, ...]] = field(default_factory=list)
+    durable: list[tuple[str, Delivered]] = field(default_factory=list)
+    """Confirmations that are to be told once they are written."""
+
+    def __bool__(self) -> bool:
+        return bool(self.epochs or self.delivered or self.attempts or self.confirmed or self.acknowledged)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write all of it, in the transaction of the caller."""
+        connection.executemany(_PUT_EPOCH, self.epochs)
+        connection.executemany(_PUT_DELIVERED, self.delivered)
+        connection.executemany(_PUT_ATTEMPT, self.attempts)
+        connection.executemany(_PUT_SUMMARY, self.summaries)
+        connection.executemany(_PUT_CONFIRMED, self.confirmed)
+        connection.executemany(_PUT_ACKNOWLEDGED, self.acknowledged)
+
+
+class Journal:
+    """The journal of one data folder."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        """Read what is pending. For the start, before anything is served."""
+        self._database = database
+        self._clock = clock or SystemClock()
+        self._notes = _Notes()
+        self._writer: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._listener: Callable[[str, Sequence[Unstored]], None] = lambda scope, unstored: None
+        self._unwritten = 0
+        self._confirmed: dict[tuple[str, int], str] = {}
+        self._unstored: dict[str, dict[int, Unstored]] = {}
+        self._highest_epoch: dict[str, int] = {}
+        self._highest_number: dict[str, int] = {}
+        database.read_now(self._load)
+
+    def listen(self, listener: Callable[[str, Sequence[Unstored]], None]) -> None:
+        """Have `listener(scope, confirmations)` called when confirmations became durable."""
+        self._listener = listener
+
+    # What the path notes.
+
+    def highest_epoch(self, scope: str) -> int:
+        """The highest epoch of that group that was ever noted. 0: none."""
+        return self._highest_epoch.get(scope, 0)
+
+    def note_epoch(self, scope: str, epoch: int) -> None:
+        """An epoch was seen."""
+        if epoch > self.highest_epoch(scope):
+            self._highest_epoch[scope] = epoch
+            self._notes.epochs.append((scope, epoch))
+            self._write_soon()
+
+    def note_delivered(self, scope: str, alarms: Iterable[Delivered]) -> None:
+        """Alarms came. An earlier delivery of the same alarm is replaced by this one."""
+        now = to_micros(self._clock.wall())
+        highest = self._highest_number.get(scope, 0)
+        for delivered in alarms:
+            stored = delivered.stored
+            highest = max(highest, stored.number)
+            self._notes.delivered.append(
+                (
+                    scope,
+                    stored.number,
+                    stored.alarm.alarm_id,
+                    stored.alarm.device_id,
+                    delivered.raw,
+                    to_micros(stored.received),
+                    delivered.epoch,
+                    delivered.attempt,
+                    now,
+                )
+            )
+        self._highest_number[scope] = highest
+        self._write_soon()
+
+    def note_attempt(self, scope: str, delivered: Delivered, attempt: AttemptRecord, forwarded_code: str = "") -> None:
+        """An attempt ended. `forwarded_code` is set where it is not the alarm's own."""
+        key = (scope, delivered.number, delivered.stored.alarm.alarm_id)
+        detail = attempt.detail[:DETAIL_LIMIT]
+        self._notes.attempts.append(
+            (
+                attempt.output,
+                attempt.attempt,
+                to_micros(attempt.started),
+                to_micros(attempt.ended),
+                attempt.outcome.value,
+                attempt.frame[:FRAME_LIMIT],
+                attempt.answer[:FRAME_LIMIT],
+                detail,
+                *key,
+            )
+        )
+        problem = "" if attempt.outcome is Outcome.CONFIRMED else detail
+        self._notes.summaries.append((problem, forwarded_code, *key))
+        self._write_soon()
+
+    def confirm(self, scope: str, alarms: Iterable[Delivered]) -> None:
+        """The ARC has confirmed alarms. The listener hears of them when that is durable."""
+        now = to_micros(self._clock.wall())
+        for delivered in alarms:
+            alarm_id = delivered.stored.alarm.alarm_id
+            self._remember(scope, delivered.number, alarm_id)
+            self._notes.confirmed.append((now, delivered.epoch, scope, delivered.number, alarm_id))
+            self._notes.durable.append((scope, delivered))
+            self._unwritten += 1
+        self._write_now()
+
+    def stored(self, scope: str, epoch: int, ranges: Iterable[Range], problem: str = "") -> int:
+        """The cloud has stored confirmations that named `epoch`, or dropped them because of `problem`.
+
+        Returns how many of ours these were; they need not be told again.
+        """
+        unstored = self._unstored.get(scope, {})
+        now = to_micros(self._clock.wall())
+        found = [unstored.pop(number) for number in _numbers_in(ranges, unstored) if unstored[number].epoch == epoch]
+        for one in found:
+            self._notes.acknowledged.append((now, problem, problem, scope, one.number, one.alarm_id, epoch))
+        if found:
+            self._write_soon()
+        return len(found)
+
+    # What the path asks.
+
+    def unstored(self, scope: str) -> Mapping[int, Unstored]:
+        """The durable confirmations of that group that the cloud has not stored, by number."""
+        return self._unstored.get(scope, {})
+
+    @property
+    def unwritten_confirmations(self) -> int:
+        """How many confirmations are not durable yet."""
+        return self._unwritten
+
+    async def known_confirmed(self, scope: str, alarms: Sequence[Delivered]) -> set[int]:
+        """The numbers of those that were confirmed here before, also before a restart."""
+        highest = self._highest_number.get(scope, 0)
+        seen = [delivered for delivered in alarms if delivered.number <= highest]
+        if not seen:
+            return set()
+        ids = {delivered.number: delivered.stored.alarm.alarm_id for delivered in seen}
+        statement = _SELECT_CONFIRMED.format(",".join("?" * len(ids)))
+        rows = await self._database.read(lambda connection: connection.execute(statement, (scope, *ids)).fetchall())
+        known = {number for number, alarm_id in rows if ids[number] == alarm_id}
+        # Looked at last: what was confirmed while the disk was asked is here.
+        return known | {number for number in ids if self._confirmed.get((scope, number)) == ids[number]}
+
+    async def list_alarms(self, query: AlarmQuery) -> AlarmPage:
+        """The alarms that this receiver had, newest first."""
+        page: AlarmPage = await self._database.read(lambda connection: select_alarms(connection, query))
+        return page
+
+    async def get_alarm(self, *, number: int | None = None, alarm_id: str | None = None) -> AlarmRecord | None:
+        """One alarm with its attempts, by its number or its id; the newest where several have it."""
+        column, key = ("number", number) if number is not None else ("alarm_id", alarm_id)
+        if key is None:
+            return None
+        record: AlarmRecord | None = await self._database.read(lambda connection: select_alarm(connection, column, key))
+        return record
+
+    async def flush(self) -> None:
+        """Write what waits, once. What the disk refuses goes on waiting."""
+        if self._writer is None and self._notes:
+            self._write_now()
+        if self._writer is not None:
+            await asyncio.wait((self._writer,), timeout=2 * RETRY_DELAY)
+
+    async def close(self) -> None:
+        """Write what waits, and stop. Before the database is closed."""
+        await self.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+
+    # How.
+
+    def _load(self, connection: sqlite3.Connection) -> None:
+        for scope, epoch in connection.execute("SELECT scope, epoch FROM highest_epoch").fetchall():
+            self._highest_epoch[scope] = epoch
+            highest = connection.execute("SELECT MAX(number) FROM alarm WHERE scope = ?", (scope,)).fetchone()
+            self._highest_number[scope] = highest[0] or 0
+        for scope, number, epoch, alarm_id in connection.execute(_UNSTORED):
+            self._unstored.setdefault(scope, {})[number] = Unstored(number, epoch, alarm_id)
+
+    def _remember(self, scope: str, number: int, alarm_id: str) -> None:
+        self._confirmed[scope, number] = alarm_id
+        if len(self._confirmed) > REMEMBERED:
+            del self._confirmed[next(iter(self._confirmed))]
+
+    def _write_soon(self) -> None:
+        if self._writer is None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(COMPANY_DELAY, self._write_now)
+
+    def _write_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._writer is None and self._notes:
+            self._writer = asyncio.get_running_loop().create_task(self._write(), name="journal")
+
+    async def _write(self) -> None:
+        """Write until nothing waits: what is noted meanwhile shares the next commit."""
+        try:
+            while notes := self._notes:
+                self._notes = _Notes()
+                await self._make_durable(notes)
+                self._tell(notes.durable)
+        except HotspareError as error:
+            # The outcome of a commit is unknown: the process stops, and recovers from what is on the disk.
+            log_event(_log, logging.ERROR, "journal_failed", error=error)
+        finally:
+            self._writer = None
+
+    async def _make_durable(self, notes: _Notes) -> None:
+        while True:
+            try:
+                await self._database.write(notes.write, vital=True)
+                return
+            except HotspareError as error:
+                if error.reason is not Reason.DISK_LOW:
+                    raise
+            log_event(_log, logging.WARNING, "journal_disk_full", confirmations=len(notes.durable))
+            await asyncio.sleep(RETRY_DELAY)
+
+    def _tell(self, durable: Iterable[tuple[str, Delivered]]) -> None:
+        by_scope: dict[str, list[Unstored]] = {}
+        for scope, delivered in durable:
+            self._unwritten -= 1
+            one = Unstored(delivered.number, delivered.epoch, delivered.stored.alarm.alarm_id)
+            self._unstored.setdefault(scope, {})[one.number] = one
+            by_scope.setdefault(scope, []).append(one)
+        for scope, unstored in by_scope.items():
+            self._listener(scope, unstored)
+
+
+def _numbers_in(ranges: Iterable[Range], numbers: Mapping[int, object]) -> list[int]:
+    """Those of `numbers` that lie in a range, at the cost of the smaller of both."""
+    found: dict[int, None] = {}
+    for first, last in ranges:
+        if last - first < len(numbers):
+            found.update((number, None) for number in range(first, last + 1) if number in numbers)
+        else:
+            found.update((number, None) for number in numbers if first <= number <= last)
+    return list(found)
+
+
+_UNSTORED = """
+    SELECT scope, number, epoch, alarm_id FROM alarm
+    WHERE confirmed IS NOT NULL AND acknowledged IS NULL ORDER BY id
+"""
+_SELECT_CONFIRMED = """
+    SELECT number, alarm_id FROM alarm WHERE scope = ? AND number IN ({}) AND confirmed IS NOT NULL
+"""
+_PUT_EPOCH = """
+    INSERT INTO highest_epoch (scope, epoch) VALUES (?, ?)
+    ON CONFLICT (scope) DO UPDATE SET epoch = max(epoch, excluded.epoch)
+"""
+_PUT_DELIVERED = """
+    INSERT INTO alarm (scope, number, alarm_id, device_id, stored, received, epoch, deliveries, delivered)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (scope, number, alarm_id) DO UPDATE SET
+        epoch = excluded.epoch, deliveries = excluded.deliveries, delivered = excluded.delivered
+"""
+_ALARM = "scope = ? AND number = ? AND alarm_id = ?"
+_PUT_ATTEMPT = f"""
+    INSERT INTO attempt (alarm, output, attempt, started, ended, outcome, frame, answer, detail)
+    SELECT id, ?, ?, ?, ?, ?, ?, ?, ? FROM alarm WHERE {_ALARM}
+"""
+_PUT_SUMMARY = f"""
+    UPDATE alarm SET attempt_count = attempt_count + 1, last_problem = ?, forwarded_code = ? WHERE {_ALARM}
+"""
+# Confirmed again under a later epoch: the cloud is to be told again.
+_PUT_CONFIRMED = f"""
+    UPDATE alarm SET confirmed = coalesce(confirmed, ?), acknowledged = NULL, epoch = ? WHERE {_ALARM}
+"""
+_PUT_ACKNOWLEDGED = f"""
+    UPDATE alarm SET acknowledged = ?, last_problem = CASE ? WHEN '' THEN last_problem ELSE ? END
+    WHERE {_ALARM} AND epoch = ?
+"""

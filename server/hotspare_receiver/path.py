@@ -1,0 +1,303 @@
+"""The alarm path of a receiver, as the rest of it sees it: start, attend, leave, stop, and a snapshot."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.group import GroupSettings, Role
+from hotspare_receiver.clients.attend import Attend, CloudAccess
+from hotspare_receiver.clients.attend_messages import BeatReport, Told
+from hotspare_receiver.clients.pull import Pull
+from hotspare_receiver.clock import Clock, SystemClock
+from hotspare_receiver.core.forwarder import Delivered
+from hotspare_receiver.core.lease import LeaseGuard
+from hotspare_receiver.core.pull_watch import PullWatch
+from hotspare_receiver.journal import Journal, Range, Unstored
+from hotspare_receiver.snapshot import (
+    Attendance,
+    Expulsion,
+    Introduction,
+    LeaseSnapshot,
+    OutputConfig,
+    PathSnapshot,
+    Problem,
+    ProblemKind,
+    PullSnapshot,
+    SyncReport,
+)
+from hotspare_receiver.work import Work
+from hotspare_rpc.logs import log_event
+
+EXPELLING = frozenset({Reason.NOT_A_MEMBER, Reason.HOT_SPARE_ENDED})
+"""Refusals by which the role is gone; the other final ones leave it, for an operator to look."""
+
+_log = logging.getLogger(__name__)
+
+
+class AlarmPath:
+    """From the cloud to the ARC and back. All calls are made in one event loop."""
+
+    def __init__(
+        self,
+        *,
+        cloud: CloudAccess,
+        journal: Journal,
+        incarnation: str,
+        introduce: Callable[[], Introduction],
+        sync: Callable[[], SyncReport],
+        disk_free: Callable[[], int],
+        on_expelled: Callable[[Expulsion], None],
+        on_change: Callable[[], None],
+        clock: Clock | None = None,
+    ) -> None:
+        """Build it; nothing runs before `start`.
+
+        `on_expelled`: the cloud says that the role is gone; the path has stopped by then. `on_change`: the
+        snapshot has changed in a way that people want to see at once.
+        """
+        self._clock = clock or SystemClock()
+        self._journal = journal
+        self._sync = sync
+        self._disk_free = disk_free
+        self._on_expelled = on_expelled
+        self._on_change = on_change
+        self._work = Work(
+            journal,
+            self._clock,
+            on_levels=self._levels_changed,
+            on_confirmed=self._confirmed,
+            on_resumed=lambda: self._pull.reopen("the wish to yield is gone"),
+        )
+        self._attend = Attend(cloud, self, introduce, incarnation, self._clock, on_change)
+        self._pull = Pull(cloud, self, incarnation)
+        self._pull_watch = PullWatch()
+        self._attendance: Attendance | None = None
+        self._told: Told | None = None
+        self._no_output_since: datetime | None = None
+        self._acknowledged = asyncio.Event()
+
+    @property
+    def settings(self) -> GroupSettings:
+        """The settings of the group as the cloud told them last, else the defaults."""
+        return self._work.settings
+
+    # What the rest of the receiver does.
+
+    def start(self, outputs: Sequence[OutputConfig], attendance: Attendance | None) -> None:
+        """Begin, inside the running loop."""
+        self.set_outputs(outputs)
+        if attendance is not None:
+            self.attend(attendance)
+
+    def set_outputs(self, outputs: Sequence[OutputConfig]) -> None:
+        """Have exactly these outputs. One that did not change keeps its link."""
+        self._work.set_outputs(outputs)
+        self._on_change()
+
+    def attend(self, attendance: Attendance) -> None:
+        """Attend with this role, from now on."""
+        self._attendance = attendance
+        self._told = None
+        self._work.belong_to(attendance.scope)
+        self._attend.start(attendance)
+        self._pull.start()
+        self._pull.changed()
+
+    def reconnect(self) -> None:
+        """The channel to the cloud is another one."""
+        self._attend.restart()
+        self._pull.stop()
+        if self._attendance is not None:
+            self._pull.start()
+
+    async def leave(self, timeout: timedelta) -> int:
+        """Give the work back, attend no more, and return the highest epoch that is surely not written under.
+
+        Takes at most `timeout`; after that the work is lost to the group as by a failure, but never written
+        twice.
+        """
+        await self._hand_over(timeout)
+        self.fence()
+        self._end()
+        return self._work.guard.epoch
+
+    async def stop(self, timeout: timedelta) -> None:
+        """Give the work back (F5), then stop everything. Takes at most `timeout`."""
+        await self._hand_over(timeout)
+        self._work.close()
+        self._end()
+        await self._journal.flush()
+
+    def fence(self) -> None:
+        """Write no alarm any more from this call on, under any epoch known so far."""
+        self._work.fence()
+
+    def snapshot(self) -> PathSnapshot:
+        """The path as it is now."""
+        guard, now = self._work.guard, self._clock.now()
+        progress = self._work.progress()
+        pull_id, last_delivery = self._pull.position
+        told = self._told
+        return PathSnapshot(
+            attendance=self._attendance,
+            cloud=self._attend.snapshot,
+            lease=LeaseSnapshot(
+                epoch=guard.held,
+                remaining=timedelta(seconds=guard.remaining(now)),
+                working=guard.may_write(guard.epoch, now),
+                draining=guard.draining,
+                released_through=guard.released_through,
+                highest_epoch=guard.highest_epoch,
+                beats_sent=guard.beats,
+                beats_missed=self._attend.beats_missed,
+            ),
+            pull=PullSnapshot(
+                open=pull_id != 0,
+                pull_id=pull_id,
+                last_delivery=last_delivery,
+                reopened=self._pull.reopened,
+                unstored=len(self._work.unstored()),
+            ),
+            counters=self._work.counters,
+            waiting=progress.waiting,
+            oldest_age=timedelta(seconds=progress.oldest_age) if progress.oldest_age is not None else None,
+            problems=self._problems(),
+            disk_free=self._disk_free(),
+            loop_lag=timedelta(seconds=self._attend.loop_lag),
+            outputs=self._work.outputs(),
+            settings=self._work.settings,
+            role=told.role if told is not None else None,
+            working_receiver_id=told.working_receiver_id if told is not None else "",
+            paused=told.paused if told is not None else False,
+        )
+
+    # What the life line asks (Holder).
+
+    @property
+    def guard(self) -> LeaseGuard:
+        """The lease guard as it is."""
+        return self._work.guard
+
+    def next_beat(self) -> LeaseGuard:
+        """Count one more beat, which is sent at once."""
+        return self._work.next_beat()
+
+    def report(self) -> BeatReport:
+        """What a beat tells."""
+        pull_id, last_delivery = self._pull.position
+        return BeatReport(
+            pull_id=pull_id,
+            last_delivery=last_delivery,
+            progress=self._work.progress(),
+            problems=self._problems(),
+            disk_free=self._disk_free(),
+            sync=self._sync(),
+        )
+
+    def heard(self, told: Told) -> None:
+        """The cloud's state arrived."""
+        before, self._told = self._told, told
+        if told.settings is not None:
+            self._work.settings = told.settings
+        self._work.heard(told.state)
+        self._watch_pull(told)
+        self._acknowledged.set()
+        if before is None or _seen(before) != _seen(told):
+            self._on_change()
+
+    def refused(self, error: HotspareError) -> None:
+        """The cloud will not have us, until an operator acted."""
+        log_event(_log, logging.WARNING, "attend_refused", reason=error.reason.value, problem=error.message)
+        self.fence()
+        self._pull.stop()
+        if error.reason in EXPELLING:
+            self._attendance = None
+            self._on_expelled(Expulsion(error.reason, error.message))
+        self._on_change()
+
+    # What the pull asks (Puller).
+
+    @property
+    def pull_epoch(self) -> int:
+        """The epoch to pull under: the one held, while there is somewhere to send alarms (A4)."""
+        guard = self._work.guard
+        if not self._work.has_required_output:
+            return 0
+        is_open = self._pull.position[0] != 0
+        return guard.held if is_open or guard.may_write(guard.epoch, self._clock.now()) else 0
+
+    @property
+    def window(self) -> int:
+        """How many alarms may be here unconfirmed."""
+        return self._work.settings.window
+
+    def unstored(self) -> Sequence[Unstored]:
+        """The confirmations that the cloud has to be told."""
+        return self._work.unstored()
+
+    async def delivered(self, alarms: Sequence[Delivered]) -> None:
+        """Alarms came."""
+        known = await self._journal.known_confirmed(self._work.scope, alarms)
+        self._work.deliver(alarms, known)
+
+    def withdrawn(self, number: int) -> None:
+        """An alarm is not to be sent."""
+        self._work.withdraw(number)
+
+    def stored(self, epoch: int, ranges: Sequence[Range], never_delivered: Sequence[Range]) -> None:
+        """The cloud has confirmations durably, or dropped them."""
+        self._work.stored(epoch, ranges, never_delivered)
+
+    # How.
+
+    def _levels_changed(self) -> None:
+        self._attend.beat_now()
+        self._pull.changed()
+        self._on_change()
+
+    def _confirmed(self, confirmations: Sequence[Unstored]) -> None:
+        self._pull.confirm(confirmations)
+
+    def _watch_pull(self, told: Told) -> None:
+        now = self._clock.now()
+        cloud = (told.pull_id, told.last_delivery)
+        self._pull_watch = self._pull_watch.told(cloud, self._pull.position, now)
+        if self._pull_watch.stuck(now):
+            self._pull_watch = PullWatch()
+            self._pull.reopen("the cloud's count of deliveries differs from ours")
+
+    async def _hand_over(self, timeout: timedelta) -> None:
+        """Give back what is held, and wait until the cloud has seen that."""
+        epoch = self._work.guard.held
+        self._work.stop_working()
+        if not epoch:
+            return
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                while self._work.guard.ended_through < epoch:
+                    self._acknowledged.clear()
+                    await self._acknowledged.wait()
+        except TimeoutError:
+            log_event(_log, logging.WARNING, "hand_over_overdue", epoch=epoch)
+
+    def _end(self) -> None:
+        self._attendance = None
+        self._told = None
+        self._attend.stop()
+        self._pull.stop()
+
+    def _problems(self) -> tuple[Problem, ...]:
+        if self._work.has_required_output:
+            self._no_output_since = None
+            return ()
+        self._no_output_since = self._no_output_since or self._clock.wall()
+        detail = "no required output is configured, so no alarm could be delivered"
+        return (Problem(ProblemKind.NO_OUTPUT, "", detail, self._no_output_since),)
+
+
+def _seen(told: Told) -> tuple[int, bool, str, str, bool, Role | None]:
+    """What people see of a state."""
+    state = told.state
+    return (state.epoch, state.working, state.yield_to, told.working_receiver_id, told.paused, told.role)

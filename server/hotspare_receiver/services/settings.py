@@ -1,0 +1,164 @@
+"""Settings as messages: what may be set, when, and how it is shown (G4, G5)."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from cryptography import x509
+
+from hotspare.v1 import receiver_service_pb2
+from hotspare_model.errors import HotspareError, Reason, field_invalid
+from hotspare_model.group import Role
+from hotspare_receiver.clients.cloud import uses_tls
+from hotspare_receiver.hot_spare import dual_connection_not_allowed
+from hotspare_receiver.identity import NAME_LIMIT, host_name
+from hotspare_receiver.services.requests import check_name, check_text
+from hotspare_receiver.store.settings import DEFAULT_SUB_ACCOUNT, Settings, SettingsStore
+from hotspare_rpc.address import AddressError, parse_address
+from hotspare_rpc.credentials import LONGEST_SECRET
+
+SETTABLE = frozenset(
+    {
+        "name",
+        "cloud_address",
+        "arc_id",
+        "arc_key",
+        "sub_account",
+        "advertised_address",
+        "dual_connection",
+        "cloud_ca_pem",
+        "cloud_tls",
+    }
+)
+LATER = frozenset(
+    {
+        "dc09_listen",
+        "dc09_time_window",
+        "isolated_forwarding",
+        "own_account_number",
+        "history_max_age",
+        "history_max_bytes",
+        "disk_floor_bytes",
+    }
+)
+"""Fields of the contract that have no effect in this release, so that setting them is refused."""
+
+LONGEST_PEM = 256 * 1024
+
+
+def settings_to_proto(store: SettingsStore) -> receiver_service_pb2.ReceiverSettings:
+    """The settings as they are shown: all but the ARC key."""
+    settings = store.settings
+    message = receiver_service_pb2.ReceiverSettings(
+        name=settings.name or host_name(),
+        cloud_address=settings.cloud_address,
+        arc_id=settings.arc_id,
+        arc_key_set=bool(store.arc_key),
+        sub_account=settings.sub_account,
+        advertised_address=settings.advertised_address,
+        dual_connection=settings.dual_connection,
+        cloud_ca_pem=settings.cloud_ca_pem,
+        etag=store.etag,
+    )
+    if settings.cloud_tls is not None:
+        message.cloud_tls = settings.cloud_tls
+    return message
+
+
+def changed_settings(
+    store: SettingsStore, message: receiver_service_pb2.ReceiverSettings, paths: Iterable[str]
+) -> tuple[Settings, str]:
+    """Settings and ARC key with the fields of `paths` as `message` has them.
+
+    Raises:
+        HotspareError: FIELD_INVALID, ROLE_HELD, DUAL_CONNECTION_NOT_ALLOWED.
+    """
+    after, arc_key = store.settings, store.arc_key
+    for path in paths:
+        match path:
+            case "arc_key":
+                arc_key = _secret(message.arc_key)
+            case "cloud_tls":
+                after = replace(after, cloud_tls=message.cloud_tls if message.HasField("cloud_tls") else None)
+            case "dual_connection":
+                after = replace(after, dual_connection=message.dual_connection)
+            case _:
+                texts: dict[str, Any] = {path: _text(path, getattr(message, path))}
+                after = replace(after, **texts)
+    _check_clear_text(after)
+    _check_role(store, after, arc_key)
+    return after, arc_key
+
+
+def _check_clear_text(settings: Settings) -> None:
+    """S3: keys and alarms never cross a network in clear."""
+    if settings.cloud_address and not uses_tls(settings) and not parse_address(settings.cloud_address).is_loopback:
+        raise field_invalid("cloud_tls", "can be switched off only for a cloud on this machine (loopback)")
+
+
+def _check_role(store: SettingsStore, after: Settings, arc_key: str) -> None:
+    if store.role is None:
+        return
+    role, before = store.role.role, store.settings
+    for name in ("cloud_address", "arc_id", "sub_account"):
+        if getattr(before, name) != getattr(after, name):
+            raise role_held(name, role)
+    if arc_key != store.arc_key:
+        raise role_held("arc_key", role)
+    if after.dual_connection and role is not Role.HOST:
+        raise dual_connection_not_allowed(role)
+
+
+def role_held(setting: str, role: Role) -> HotspareError:
+    """The setting says in which group the role is held; it goes with the role."""
+    return HotspareError(
+        Reason.ROLE_HELD,
+        f"{setting} can't be changed while this receiver is {role.name}: switch the hot spare off first (disable)",
+        setting=setting,
+        role=role.name,
+    )
+
+
+def _secret(text: str) -> str:
+    clean = text.strip()
+    if len(clean) > LONGEST_SECRET or not clean.isascii() or any(not "!" <= letter <= "~" for letter in clean):
+        raise field_invalid("arc_key", f"must be at most {LONGEST_SECRET} printable ASCII characters")
+    return clean
+
+
+def _text(field: str, text: str) -> str:
+    match field:
+        case "name":
+            return check_text(field, text.strip(), NAME_LIMIT)
+        case "arc_id":
+            return check_name(field, text) if text else ""
+        case "sub_account":
+            return check_name(field, text) if text else DEFAULT_SUB_ACCOUNT
+        case "cloud_address" | "advertised_address":
+            return _address(field, text)
+        case _:
+            return _pem(field, text)
+
+
+def _address(field: str, text: str) -> str:
+    if not text:
+        return ""
+    try:
+        address = parse_address(text)
+    except AddressError as error:
+        raise field_invalid(field, str(error)) from error
+    if address.port == 0:
+        raise field_invalid(field, "names no port")
+    return str(address)
+
+
+def _pem(field: str, text: str) -> str:
+    if not text.strip():
+        return ""
+    if len(text) > LONGEST_PEM:
+        raise field_invalid(field, f"is at most {LONGEST_PEM} characters long")
+    try:
+        x509.load_pem_x509_certificates(text.encode())
+    except ValueError as error:
+        raise field_invalid(field, "holds no certificate in PEM") from error
+    return text

@@ -1,0 +1,217 @@
+"""What goes into the alarm path, and what can be seen of it: frozen values, without gRPC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from hotspare_model.errors import Reason
+from hotspare_model.group import GroupSettings, Role
+from hotspare_receiver.core.forwarder import Outcome as Outcome
+from hotspare_rpc.address import Address
+
+ANSWER_TIMEOUT = timedelta(seconds=4)
+HEARTBEAT = timedelta(seconds=30)
+
+
+class LinkState(IntEnum):
+    """How the link of an output stands. The numbers are those of output.proto."""
+
+    IDLE = 1
+    CONNECTING = 2
+    UP = 3
+    DOWN = 4
+
+
+class ProblemKind(IntEnum):
+    """What keeps a receiver from being healthy (F3). The numbers are those of group.proto."""
+
+    NO_OUTPUT = 1
+    OUTPUT_DOWN = 2
+    DISK_LOW = 3
+    LOOP_LAG = 4
+    NO_PROGRESS = 5
+    PULL_STUCK = 6
+
+
+# What goes in.
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """Who this receiver is, as it tells the cloud."""
+
+    receiver_id: str
+    name: str
+    machine_id: str
+    address: str
+    software_version: str
+    dual_connection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """The role that this receiver holds, in which group, in which generation of the hot spare."""
+
+    role: Role
+    arc_id: str
+    sub_account: str
+    generation: int
+
+    @property
+    def scope(self) -> str:
+        """Names the group in the journal: numbers of alarms and epochs mean nothing outside of it."""
+        return f"{self.arc_id}/{self.sub_account}"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """How the copy of the configuration stands; `state` is the number of group.proto's SyncState."""
+
+    state: int = 0
+    revision: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dc09Config:
+    """What only a DC-09 output has."""
+
+    receiver_number: str | None = None
+    """R on the wire, 1 to 6 hex digits. None: left out."""
+    line_number: str = "0"
+    """L on the wire."""
+    key: bytes | None = field(default=None, repr=False)
+    """AES key. None: in clear."""
+    answer_timeout: timedelta = ANSWER_TIMEOUT
+    heartbeat: timedelta = HEARTBEAT
+    """How often an idle link is supervised with NULL. Zero: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputConfig:
+    """A connection to the ARC's automation software."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    """Tried in order (O3)."""
+    required: bool = True
+    """Whether an alarm is confirmed only when this output confirmed it."""
+    dc09: Dc09Config = Dc09Config()
+
+
+# What comes out.
+
+
+@dataclass(frozen=True, slots=True)
+class Expulsion:
+    """The cloud says that this receiver has no role any more: NOT_A_MEMBER or HOT_SPARE_ENDED."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with this receiver."""
+
+    kind: ProblemKind
+    subject: str
+    detail: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSnapshot:
+    """How Attend stands."""
+
+    connected: bool
+    since: datetime
+    problem: str = ""
+    """What went wrong last, for people. Empty: nothing since it is connected."""
+    reason: str = ""
+    final: bool = False
+    """Whether attending has ended until an operator acts."""
+    round_trip: timedelta | None = None
+    clock_offset: timedelta | None = None
+    """The cloud's wall clock minus ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSnapshot:
+    """The guard's state."""
+
+    epoch: int
+    """The epoch that is held. 0: none."""
+    remaining: timedelta
+    working: bool
+    """Whether it may write now."""
+    draining: bool
+    released_through: int
+    highest_epoch: int
+    beats_sent: int
+    beats_missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PullSnapshot:
+    """The stream of alarms."""
+
+    open: bool
+    pull_id: int
+    last_delivery: int
+    reopened: int
+    unstored: int
+    """Confirmations that the cloud has not answered with `stored`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathCounters:
+    """Since the process started."""
+
+    delivered: int = 0
+    redelivered: int = 0
+    """Deliveries that were not the alarm's first."""
+    confirmed: int = 0
+    confirmed_again: int = 0
+    withdrawn: int = 0
+    never_delivered: int = 0
+    """Confirmations that the cloud dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSnapshot:
+    """How an output is."""
+
+    name: str
+    required: bool
+    link: LinkState
+    address: str
+    since: datetime
+    problem: str
+    waiting: int
+    confirmed: int
+    last_confirmed: datetime | None
+    attempts: Mapping[Outcome, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PathSnapshot:
+    """The whole alarm path at one moment."""
+
+    attendance: Attendance | None
+    cloud: CloudSnapshot
+    lease: LeaseSnapshot
+    pull: PullSnapshot
+    counters: PathCounters
+    waiting: int
+    oldest_age: timedelta | None
+    problems: tuple[Problem, ...]
+    disk_free: int
+    loop_lag: timedelta
+    outputs: tuple[OutputSnapshot, ...]
+    settings: GroupSettings
+    role: Role | None
+    """As the cloud said last."""
+    working_receiver_id: str
+    paused: bool

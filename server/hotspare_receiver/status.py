@@ -1,0 +1,259 @@
+"""How this receiver is, put together from its parts: the one source of GetStatus, WatchStatus and the
+metrics."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from hotspare.v1 import backup_pb2, group_pb2, output_pb2, receiver_service_pb2, record_pb2
+from hotspare_model.digest import RecordKind
+from hotspare_model.group import MemberStatus, Role
+from hotspare_receiver.clients.members import MembersWatch, introduction_to_proto
+from hotspare_receiver.clients.push import Pusher
+from hotspare_receiver.hot_spare import HotSpare
+from hotspare_receiver.services.outputs import output_to_proto
+from hotspare_receiver.snapshot import (
+    CloudSnapshot,
+    Introduction,
+    LeaseSnapshot,
+    LinkState,
+    PathSnapshot,
+    Problem,
+    ProblemKind,
+    SyncReport,
+)
+from hotspare_receiver.store.configuration import ConfigurationStore, KindState
+from hotspare_receiver.store.outputs import OutputStore
+from hotspare_receiver.store.settings import SettingsStore
+from hotspare_rpc.version import SOFTWARE_VERSION
+from hotspare_rpc.wire import (
+    duration_to_proto,
+    member_status_to_proto,
+    role_to_proto,
+    timestamp_to_proto,
+)
+
+KIND_NAMES = {
+    RecordKind.DEVICE: "devices",
+    RecordKind.PARTITION: "partitions",
+    RecordKind.ZONE: "zones",
+    RecordKind.CHANNEL: "channels",
+    RecordKind.USER: "users",
+    RecordKind.EVENT: "events",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """One moment of this receiver, for the metrics: without gRPC, and with nothing that names a device."""
+
+    role: Role | None
+    status: MemberStatus | None
+    path: PathSnapshot
+    sync: SyncReport
+    pushes: int
+    push_failures: int
+    records: tuple[tuple[str, int], ...]
+
+
+class StatusBoard:
+    """Puts the status together. Call it in the loop."""
+
+    def __init__(
+        self,
+        *,
+        introduce: Callable[[], Introduction],
+        started: datetime,
+        settings: SettingsStore,
+        hot_spare: HotSpare,
+        outputs: OutputStore,
+        configuration: ConfigurationStore,
+        members: MembersWatch,
+        pusher: Pusher,
+        path: Callable[[], PathSnapshot],
+    ) -> None:
+        self._introduce = introduce
+        self._started = started
+        self._settings = settings
+        self._hot_spare = hot_spare
+        self._outputs = outputs
+        self._configuration = configuration
+        self._members = members
+        self._pusher = pusher
+        self._path = path
+
+    def view(self) -> StatusView:
+        """What the metrics show."""
+        snapshot = self._path()
+        return StatusView(
+            role=self._role,
+            status=member_status(snapshot),
+            path=snapshot,
+            sync=self._pusher.report(),
+            pushes=self._pusher.pushes,
+            push_failures=self._pusher.failures,
+            records=tuple((KIND_NAMES[kind.digest.kind], kind.digest.count) for kind in self._configuration.kinds),
+        )
+
+    async def status(self) -> receiver_service_pb2.ReceiverStatus:
+        """The whole status, as the contract has it."""
+        kinds = await self._configuration.refresh()
+        snapshot, sync = self._path(), self._pusher.report()
+        settings = self._settings.settings
+        message = receiver_service_pb2.ReceiverStatus(
+            receiver=introduction_to_proto(self._introduce()),
+            start_time=timestamp_to_proto(self._started),
+            arc_id=settings.arc_id,
+            sub_account=settings.sub_account,
+            role=role_to_proto(self._role),
+            status=member_status_to_proto(member_status(snapshot)),
+            cloud=_cloud_to_proto(settings.cloud_address, snapshot.cloud),
+            lease=_lease_to_proto(snapshot.lease),
+            health=_health_to_proto(snapshot),
+            progress=_progress_to_proto(snapshot),
+            outputs=self._outputs_to_proto(snapshot),
+            backup=self._backup_to_proto(kinds, sync),
+            sync_state=group_pb2.SyncState.ValueType(sync.state),
+            advice=list(self._advice(snapshot, sync)),
+        )
+        view = self._members.view
+        if view is not None:
+            message.group.CopyFrom(view.group)
+            message.members.extend(view.members)
+            message.group_time.CopyFrom(timestamp_to_proto(view.told))
+            if message.status == group_pb2.MEMBER_STATUS_STANDBY:
+                message.standby_reason = next(
+                    (member.standby_reason for member in view.members if member.is_self),
+                    group_pb2.STANDBY_REASON_UNSPECIFIED,
+                )
+        return message
+
+    @property
+    def _role(self) -> Role | None:
+        return None if self._settings.role is None else self._settings.role.role
+
+    def _outputs_to_proto(self, snapshot: PathSnapshot) -> list[output_pb2.Output]:
+        seen = {output.name: output for output in snapshot.outputs}
+        return [output_to_proto(stored, seen.get(name)) for name, stored in sorted(self._outputs.outputs.items())]
+
+    def _backup_to_proto(self, kinds: tuple[KindState, ...], sync: SyncReport) -> backup_pb2.BackupTable:
+        head = self._configuration.head
+        return backup_pb2.BackupTable(
+            lineage=head.lineage,
+            revision=head.revision,
+            software_version=SOFTWARE_VERSION if head.revision else "",
+            rows=[_row_to_proto(kind, sync) for kind in kinds],
+        )
+
+    def _advice(self, snapshot: PathSnapshot, sync: SyncReport) -> Iterator[str]:
+        """What is wrong and what to do, gravest first."""
+        cloud, expulsion = snapshot.cloud, self._hot_spare.expulsion
+        if expulsion is not None:
+            yield (f"The cloud ended this receiver's role: {expulsion.message}. Enable it again if that was not meant.")
+        if cloud.final and expulsion is None:
+            yield f"The cloud refuses this receiver until somebody acts: {cloud.problem} ({cloud.reason})."
+        missing = self._settings.missing
+        if missing:
+            yield f"Not connected to a cloud: set {', '.join(missing)}."
+        elif self._role is None:
+            yield "This receiver has no role and takes no alarms: enable the hot spare with a role."
+        elif not cloud.connected and not cloud.final:
+            detail = cloud.problem or "no answer yet"
+            yield f"The cloud at {self._settings.settings.cloud_address} is not connected: {detail}."
+        for problem in snapshot.problems:
+            yield _problem_advice(problem)
+        for output in snapshot.outputs:
+            if output.link is LinkState.DOWN:
+                yield f"Output {output.name} has no link: {output.problem or 'it is tried again'}."
+        if sync.state == group_pb2.SYNC_STATE_DIVERGED:
+            yield f"The configuration is not backed up: {sync.detail}."
+        elif sync.state == group_pb2.SYNC_STATE_FAILED:
+            yield f"The configuration could not be sent to the cloud, it is tried again: {sync.detail}."
+        if self._settings.goodbye is not None:
+            yield "The cloud has not heard yet that the hot spare was switched off here; it will be told."
+        view = self._members.view
+        if view is not None:
+            yield from view.group.warnings
+            yield from (warning for member in view.members if member.is_self for warning in member.warnings)
+
+
+def member_status(snapshot: PathSnapshot) -> MemberStatus | None:
+    """What is so now as far as this receiver can tell; None without a role."""
+    if snapshot.attendance is None:
+        return None
+    if snapshot.lease.working:
+        return MemberStatus.WORKING
+    return MemberStatus.STANDBY if snapshot.cloud.connected else MemberStatus.OFFLINE
+
+
+def _problem_advice(problem: Problem) -> str:
+    match problem.kind:
+        case ProblemKind.NO_OUTPUT:
+            return "No required output: alarms could not be delivered, so none are taken. Add an output."
+        case ProblemKind.OUTPUT_DOWN:
+            return f"Output {problem.subject} is down: {problem.detail}."
+        case _:
+            subject = f" ({problem.subject})" if problem.subject else ""
+            return f"{problem.detail or problem.kind.name}{subject}."
+
+
+def _cloud_to_proto(address: str, cloud: CloudSnapshot) -> receiver_service_pb2.CloudConnection:
+    message = receiver_service_pb2.CloudConnection(
+        address=address,
+        connected=cloud.connected,
+        since_time=timestamp_to_proto(cloud.since),
+        last_problem=cloud.problem,
+        last_reason=cloud.reason,
+    )
+    if cloud.round_trip is not None:
+        message.round_trip.CopyFrom(duration_to_proto(cloud.round_trip))
+    if cloud.clock_offset is not None:
+        message.clock_offset.CopyFrom(duration_to_proto(cloud.clock_offset))
+    return message
+
+
+def _lease_to_proto(lease: LeaseSnapshot) -> receiver_service_pb2.Lease:
+    return receiver_service_pb2.Lease(
+        epoch=lease.epoch,
+        remaining=duration_to_proto(lease.remaining),
+        beats_sent=lease.beats_sent,
+        beats_missed=lease.beats_missed,
+    )
+
+
+def _health_to_proto(snapshot: PathSnapshot) -> group_pb2.Health:
+    return group_pb2.Health(
+        problems=[
+            group_pb2.HealthProblem(
+                kind=group_pb2.HealthProblemKind.ValueType(int(problem.kind)),
+                subject=problem.subject,
+                detail=problem.detail,
+                since_time=timestamp_to_proto(problem.since),
+            )
+            for problem in snapshot.problems
+        ],
+        disk_free_bytes=snapshot.disk_free,
+        loop_lag=duration_to_proto(snapshot.loop_lag),
+    )
+
+
+def _progress_to_proto(snapshot: PathSnapshot) -> group_pb2.ForwardProgress:
+    message = group_pb2.ForwardProgress(waiting=snapshot.waiting, confirmed=snapshot.counters.confirmed)
+    if snapshot.oldest_age is not None:
+        message.oldest_age.CopyFrom(duration_to_proto(snapshot.oldest_age))
+    return message
+
+
+def _row_to_proto(kind: KindState, sync: SyncReport) -> backup_pb2.BackupRow:
+    message = backup_pb2.BackupRow(
+        kind=record_pb2.RecordKind.ValueType(int(kind.digest.kind)),
+        name=KIND_NAMES[kind.digest.kind],
+        count=kind.digest.count,
+        revision=kind.revision,
+        sha256=kind.digest.sha256,
+        status=group_pb2.SyncState.ValueType(sync.state),
+        detail=sync.detail,
+    )
+    if kind.updated is not None:
+        message.update_time.CopyFrom(timestamp_to_proto(kind.updated))
+    return message

@@ -1,0 +1,232 @@
+"""A receiver's settings, its identity and role, and the goodbye that its cloud has not heard yet.
+
+They are read once, at the start, and kept here; every change is durable before it counts. The ARC key is no
+part of the database: it stands in a file of its own, which only this user can read (S1).
+"""
+
+import asyncio
+import errno
+import hashlib
+import json
+import sqlite3
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.group import Role
+from hotspare_store.database import Database
+from hotspare_store.folder import write_secret
+
+ARC_KEY_FILE = "arc.key"
+GOODBYE_KEY_FILE = "goodbye.key"
+DEFAULT_SUB_ACCOUNT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator set, without the ARC key. Empty texts and None stand for the defaults of
+    receiver_service.proto."""
+
+    name: str = ""
+    cloud_address: str = ""
+    cloud_tls: bool | None = None
+    cloud_ca_pem: str = ""
+    arc_id: str = ""
+    sub_account: str = DEFAULT_SUB_ACCOUNT
+    advertised_address: str = ""
+    dual_connection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoleHeld:
+    """A role, and the number of the membership (`Member.generation`)."""
+
+    role: Role
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """A LeaveGroup that the cloud has not heard, with what is needed to reach that cloud: the settings may
+    have moved."""
+
+    cloud_address: str
+    cloud_tls: bool
+    cloud_ca_pem: str
+    arc_id: str
+    generation: int
+    released_through: int
+    detail: str
+
+
+class SettingsStore:
+    """The settings, identity, role and goodbye of this receiver, over its database and data folder."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._key_file = folder / ARC_KEY_FILE
+        self._goodbye_key_file = folder / GOODBYE_KEY_FILE
+        self.settings = Settings()
+        self.arc_key = ""
+        self.receiver_id = ""
+        self.role: RoleHeld | None = None
+        self.goodbye: Goodbye | None = None
+        self.goodbye_key = ""
+
+    @classmethod
+    async def open(cls, database: Database, folder: Path) -> "SettingsStore":
+        """Read all of it; at the very first start, make the receiver id (a UUID, kept for good).
+
+        Raises:
+            HotspareError: DISK_LOW, STORE_FAILED, when the receiver id could not be stored.
+            OSError: a key file is there and can't be read.
+        """
+        store = cls(database, folder)
+        await database.write(_make_identity)
+        database.read_now(store._load)
+        store.arc_key = _read_secret(store._key_file)
+        store.goodbye_key = _read_secret(store._goodbye_key_file)
+        return store
+
+    def _load(self, connection: sqlite3.Connection) -> None:
+        values = {row["name"]: json.loads(row["value"]) for row in connection.execute("SELECT * FROM setting")}
+        known = asdict(Settings())
+        self.settings = Settings(**{name: value for name, value in values.items() if name in known})
+        row = connection.execute("SELECT * FROM identity").fetchone()
+        self.receiver_id = row["receiver_id"]
+        self.role = None if row["role"] is None else RoleHeld(Role(row["role"]), row["generation"])
+        said = connection.execute("SELECT * FROM goodbye").fetchone()
+        if said is not None:
+            self.goodbye = Goodbye(
+                said["cloud_address"],
+                bool(said["cloud_tls"]),
+                said["cloud_ca_pem"],
+                said["arc_id"],
+                said["generation"],
+                said["released_through"],
+                said["detail"],
+            )
+
+    @property
+    def etag(self) -> str:
+        """Changes with every update, also with one of the key alone."""
+        text = json.dumps(asdict(self.settings), sort_keys=True)
+        key = hashlib.sha256(self.arc_key.encode()).digest()
+        return hashlib.sha256(text.encode() + key).hexdigest()[:16]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What of the cloud's settings is not set yet, by the names of the fields."""
+        needed = {
+            "cloud_address": self.settings.cloud_address,
+            "arc_id": self.settings.arc_id,
+            "arc_key": self.arc_key,
+        }
+        return tuple(name for name, value in needed.items() if not value)
+
+    async def update(self, settings: Settings, arc_key: str) -> None:
+        """Put the settings and the ARC key in place of those that are.
+
+        Raises:
+            HotspareError: DISK_LOW, STORE_FAILED; nothing changed then.
+        """
+        defaults = asdict(Settings())
+        rows = [(name, json.dumps(value)) for name, value in asdict(settings).items() if value != defaults[name]]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM setting")
+            connection.executemany("INSERT INTO setting VALUES (?, ?)", rows)
+
+        # The key first: where that fails nothing has changed, and without a role a key alone does nothing.
+        if arc_key != self.arc_key:
+            await asyncio.to_thread(_keep_secret, self._key_file, arc_key)
+        try:
+            await self._database.write(work)
+        except BaseException:
+            await asyncio.to_thread(_keep_secret, self._key_file, self.arc_key)
+            raise
+        self.settings, self.arc_key = settings, arc_key
+
+    async def set_role(self, role: RoleHeld | None) -> None:
+        """Keep the role that the cloud gave, or that there is none any more."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE identity SET role = ?, generation = ?",
+                (None, 0) if role is None else (int(role.role), role.generation),
+            )
+
+        await self._database.write(work, vital=True)
+        self.role = role
+
+    async def keep_goodbye(self, released_through: int, detail: str, cloud_tls: bool) -> None:
+        """Give the role up at once, and keep the goodbye, with today's credentials, until the cloud heard
+        it."""
+        now = self.settings
+        goodbye = Goodbye(
+            now.cloud_address,
+            cloud_tls,
+            now.cloud_ca_pem,
+            now.arc_id,
+            0 if self.role is None else self.role.generation,
+            released_through,
+            detail,
+        )
+        await asyncio.to_thread(_keep_secret, self._goodbye_key_file, self.arc_key)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO goodbye VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    goodbye.cloud_address,
+                    int(cloud_tls),
+                    goodbye.cloud_ca_pem,
+                    goodbye.arc_id,
+                    goodbye.generation,
+                    released_through,
+                    detail,
+                ),
+            )
+            connection.execute("UPDATE identity SET role = NULL, generation = 0")
+
+        await self._database.write(work, vital=True)
+        self.goodbye, self.goodbye_key, self.role = goodbye, self.arc_key, None
+
+    async def forget_goodbye(self) -> None:
+        """The cloud heard it, or a role was taken anew in the same account."""
+        if self.goodbye is None:
+            return
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM goodbye")
+
+        await self._database.write(work)
+        self.goodbye, self.goodbye_key = None, ""
+        await asyncio.to_thread(_keep_secret, self._goodbye_key_file, "")
+
+
+def _make_identity(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "INSERT INTO identity (one, receiver_id) VALUES (1, ?) ON CONFLICT DO NOTHING", (str(uuid.uuid4()),)
+    )
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _keep_secret(path: Path, text: str) -> None:
+    """Write a key file, or remove it. Raises HotspareError DISK_LOW."""
+    try:
+        if text:
+            write_secret(path, text)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise HotspareError(Reason.DISK_LOW, "the disk is full", free_bytes=0, floor_bytes=0) from error

@@ -1,0 +1,319 @@
+"""The work of a receiver: it holds the lease, takes alarms, gives them to the outputs, and gives the work
+back.
+
+All decisions are the guard's and the forwarder's; here they meet the outputs, the journal and the two
+streams. Nothing in this file waits: it runs in the callbacks of one event loop, step by step.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from math import isfinite
+
+from hotspare_model.group import GroupSettings
+from hotspare_receiver.clock import Clock
+from hotspare_receiver.core.forwarder import Delivered, Forwarder, Progress, Sending
+from hotspare_receiver.core.lease import (
+    Change,
+    CloudState,
+    Draining,
+    Lapsed,
+    LeaseGuard,
+    Over,
+    Renewed,
+    Resumed,
+    TookOver,
+)
+from hotspare_receiver.history import AttemptRecord
+from hotspare_receiver.journal import Journal, Range, Unstored
+from hotspare_receiver.outputs.sender import Dc09Output
+from hotspare_receiver.snapshot import OutputConfig, OutputSnapshot, PathCounters
+from hotspare_rpc.logs import log_event
+
+_log = logging.getLogger(__name__)
+
+
+class Work:
+    """Guard, forwarder and outputs as one."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        *,
+        on_levels: Callable[[], None],
+        on_confirmed: Callable[[Sequence[Unstored]], None],
+        on_resumed: Callable[[], None],
+    ) -> None:
+        """`on_levels`: what beats and the pull go by has changed. `on_confirmed`: tell the cloud of these.
+
+        `on_resumed`: what was given back has to be delivered anew.
+        """
+        self._journal = journal
+        self._clock = clock
+        self._on_levels = on_levels
+        self._on_confirmed = on_confirmed
+        self._on_resumed = on_resumed
+        self._guard = LeaseGuard()
+        self._forwarder = Forwarder()
+        self._outputs: dict[str, Dc09Output] = {}
+        self._lease_timer: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self.scope = ""
+        self.settings = GroupSettings()
+        self.counters = PathCounters()
+        journal.listen(self._durable)
+
+    # What can be seen.
+
+    @property
+    def guard(self) -> LeaseGuard:
+        """The lease guard as it is."""
+        return self._guard
+
+    @property
+    def has_required_output(self) -> bool:
+        """Whether anything could be confirmed (A4)."""
+        return self._forwarder.has_required_output
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self._forwarder.progress(self._clock.now())
+
+    def outputs(self) -> tuple[OutputSnapshot, ...]:
+        """How the outputs are, by name."""
+        return tuple(self._outputs[name].snapshot() for name in sorted(self._outputs))
+
+    def unstored(self) -> Sequence[Unstored]:
+        """The confirmations that the cloud has to be told."""
+        return tuple(self._journal.unstored(self.scope).values())
+
+    # What the cloud does.
+
+    def belong_to(self, scope: str) -> None:
+        """Work for this group from now on. In another group nothing of the old one means anything."""
+        if scope == self.scope:
+            self._guard = self._guard.attending_again()
+            return
+        self.fence()
+        self.scope = scope
+        highest = self._journal.highest_epoch(scope)
+        self._guard = LeaseGuard(beats=self._guard.beats, highest_epoch=highest)
+
+    def next_beat(self) -> LeaseGuard:
+        """Count one more beat, which is sent at once."""
+        self._guard = self._guard.beat(self._clock.now())
+        return self._guard
+
+    def heard(self, state: CloudState) -> None:
+        """The cloud's state arrived."""
+        self._step(self._guard.heard(state, self._clock.now()))
+
+    def deliver(self, alarms: Sequence[Delivered], known: set[int]) -> None:
+        """Take alarms; `known` are those that the journal knows as confirmed."""
+        if self._guard.draining or self._guard.held == 0:
+            # Given back unseen: the cloud still has them (F5).
+            return
+        taken = self._forwarder.deliver(alarms, known, self._clock.now())
+        fresh = (*taken.new, *taken.again)
+        if not fresh:
+            return
+        self._journal.note_delivered(self.scope, fresh)
+        self._count(
+            delivered=len(fresh),
+            redelivered=sum(delivered.attempt > 1 for delivered in fresh),
+            confirmed_again=len(taken.again),
+        )
+        if taken.again:
+            self._journal.confirm(self.scope, taken.again)
+        self._kick()
+
+    def withdraw(self, number: int) -> None:
+        """Another has confirmed this alarm."""
+        if self._forwarder.withdraw(number):
+            self._count(withdrawn=1)
+            self._settle()
+
+    def stored(self, epoch: int, ranges: Iterable[Range], never_delivered: Sequence[Range]) -> None:
+        """The cloud has these confirmations durably, or dropped them."""
+        self._journal.stored(self.scope, epoch, ranges)
+        if never_delivered:
+            dropped = self._journal.stored(
+                self.scope, epoch, never_delivered, "the cloud never delivered it to this receiver"
+            )
+            self._count(never_delivered=dropped)
+            log_event(_log, logging.ERROR, "confirmation_dropped", epoch=epoch, alarms=dropped)
+        self._settle()
+
+    # What the operator does.
+
+    def set_outputs(self, configs: Sequence[OutputConfig]) -> None:
+        """Have exactly these outputs; one that did not change keeps its link."""
+        wanted = {config.name: config for config in configs}
+        for name, output in tuple(self._outputs.items()):
+            if wanted.get(name) != output.config:
+                output.close()
+                del self._outputs[name]
+        for name, config in wanted.items():
+            if name not in self._outputs:
+                self._outputs[name] = Dc09Output(config, self, self._clock)
+        required = {config.name: config.required for config in configs}
+        self._confirm(self._forwarder.set_outputs(required))
+        self._want_links()
+        self._kick()
+        self._on_levels()
+
+    def stop_working(self) -> None:
+        """Give back whatever is held, in order (F5)."""
+        self._step(self._guard.stop(self._clock.now()))
+
+    def fence(self) -> None:
+        """Write nothing from this call on, and throw away what has not left this machine."""
+        self._step(self._guard.fence(self._clock.now()))
+        for output in self._outputs.values():
+            output.close()
+        self._want_links()
+
+    def close(self) -> None:
+        """Fence, and stop all timers."""
+        self.fence()
+        for timer in (self._lease_timer, self._drain_timer):
+            if timer is not None:
+                timer.cancel()
+
+    # What the outputs do (Source).
+
+    def take(self, output: str) -> Sending | None:
+        """What goes to an output next."""
+        if not self._guard.may_write(self._guard.epoch, self._clock.now()):
+            return None
+        return self._forwarder.take(output, self._clock.now())
+
+    def due(self, output: str) -> float | None:
+        """When something gets due there."""
+        return self._forwarder.due(output)
+
+    def may_write(self, epoch: int) -> bool:
+        """Whether an alarm of this epoch may be written at this moment."""
+        return self._guard.may_write(epoch, self._clock.now())
+
+    def attempted(self, sending: Sending, attempt: AttemptRecord, forwarded_code: str) -> None:
+        """What came of an attempt."""
+        delivered = sending.delivered
+        self._journal.note_attempt(self.scope, delivered, attempt, forwarded_code)
+        confirmed = self._forwarder.finished(attempt.output, delivered, attempt.outcome, self._clock.now())
+        if confirmed is not None:
+            self._confirm((confirmed,))
+        self._settle()
+
+    def waiting_for(self, output: str) -> int:
+        """How many alarms wait for an output."""
+        return self._forwarder.waiting_for(output)
+
+    # How.
+
+    def _step(self, step: tuple[LeaseGuard, tuple[Change, ...]]) -> None:
+        self._guard, changes = step
+        for change in changes:
+            self._follow(change)
+        self._watch_lease()
+        if changes:
+            self._want_links()
+            self._kick()
+            self._on_levels()
+            self._settle()
+
+    def _follow(self, change: Change) -> None:
+        waiting = self._forwarder.progress(self._clock.now()).waiting
+        match change:
+            case TookOver(epoch):
+                log_event(_log, logging.WARNING, "work_begins", epoch=epoch)
+                self._journal.note_epoch(self.scope, epoch)
+                self._forwarder.begin(epoch)
+            case Over(epoch):
+                log_event(_log, logging.WARNING, "work_over", epoch=epoch, unconfirmed=waiting)
+                self._end_drain()
+                self._forwarder.begin(0)
+                self._lease_ended()
+            case Lapsed(epoch):
+                log_event(_log, logging.WARNING, "lease_ran_out", epoch=epoch, unconfirmed=waiting)
+                self._lease_ended()
+            case Renewed(epoch):
+                log_event(_log, logging.WARNING, "lease_renewed", epoch=epoch)
+            case Draining(epoch, to):
+                given_back = self._forwarder.give_back()
+                log_event(_log, logging.WARNING, "work_given_back", epoch=epoch, to=to, unsent=given_back)
+                seconds = self.settings.drain_timeout.total_seconds()
+                self._drain_timer = asyncio.get_running_loop().call_later(seconds, self._drain_overdue)
+            case Resumed(epoch):
+                log_event(_log, logging.WARNING, "work_goes_on", epoch=epoch)
+                self._end_drain()
+                self._forwarder.begin(epoch)
+                self._on_resumed()
+
+    def _lease_ended(self) -> None:
+        for output in self._outputs.values():
+            output.lease_ended()
+
+    def _watch_lease(self) -> None:
+        if self._lease_timer is not None:
+            self._lease_timer.cancel()
+            self._lease_timer = None
+        if self._guard.held and not self._guard.lapsed and isfinite(self._guard.valid_until):
+            left = max(0.0, self._guard.valid_until - self._clock.now())
+            self._lease_timer = asyncio.get_running_loop().call_later(left, self._lease_due)
+
+    def _lease_due(self) -> None:
+        self._step(self._guard.tick(self._clock.now()))
+
+    def _want_links(self) -> None:
+        wanted = self._guard.held != 0
+        for output in self._outputs.values():
+            output.want(wanted)
+
+    def _kick(self) -> None:
+        for output in self._outputs.values():
+            output.kick()
+
+    def _confirm(self, confirmed: Iterable[Delivered]) -> None:
+        confirmed = tuple(confirmed)
+        if confirmed:
+            self._count(confirmed=len(confirmed))
+            self._journal.confirm(self.scope, confirmed)
+
+    def _durable(self, scope: str, confirmations: Sequence[Unstored]) -> None:
+        if scope == self.scope:
+            self._on_confirmed(confirmations)
+
+    def _settle(self) -> None:
+        """Release the epoch once nothing is left to do under it (timing 5)."""
+        if not self._guard.draining:
+            return
+        # What was in flight and refused has not been begun after all.
+        self._forwarder.give_back()
+        if not self._forwarder.drained:
+            return
+        if self._journal.unwritten_confirmations or self._journal.unstored(self.scope):
+            return
+        log_event(_log, logging.WARNING, "work_released", epoch=self._guard.held)
+        self._step(self._guard.release(self._clock.now()))
+
+    def _drain_overdue(self) -> None:
+        """What has had no answer by now may be sent twice (F5); nothing of it may go out any more."""
+        self._drain_timer = None
+        waiting = self._forwarder.progress(self._clock.now()).waiting
+        log_event(_log, logging.WARNING, "drain_overdue", epoch=self._guard.held, unanswered=waiting)
+        for output in self._outputs.values():
+            output.close()
+        self._forwarder.begin(0)
+        self._settle()
+
+    def _end_drain(self) -> None:
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+
+    def _count(self, **more: int) -> None:
+        counted = {name: getattr(self.counters, name) + count for name, count in more.items()}
+        self.counters = replace(self.counters, **counted)

@@ -1,0 +1,102 @@
+"""One DC-09 output alone, against a scripted ARC."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from hotspare_receiver.clock import SystemClock
+from hotspare_receiver.core.forwarder import Delivered, Outcome, Sending
+from hotspare_receiver.history import AttemptRecord
+from hotspare_receiver.outputs.sender import Dc09Output
+from hotspare_receiver.snapshot import Dc09Config, LinkState, OutputConfig
+from tests.integration.path_fakes import FakeArc, stored_alarm, until
+
+
+@dataclass
+class ScriptedSource:
+    """Gives these alarms, one after the other, and allows to write so many."""
+
+    numbers: list[int]
+    allowed: int = 1000
+    attempts: list[AttemptRecord] = field(default_factory=list)
+
+    def take(self, output: str) -> Sending | None:
+        if not self.numbers:
+            return None
+        return Sending(Delivered(stored_alarm(self.numbers.pop(0)), 1, 1, False, b""), 1)
+
+    def due(self, output: str) -> float | None:
+        return None
+
+    def may_write(self, epoch: int) -> bool:
+        self.allowed -= 1
+        return self.allowed >= 0
+
+    def attempted(self, sending: Sending, attempt: AttemptRecord, forwarded_code: str) -> None:
+        self.attempts.append(attempt)
+
+    def waiting_for(self, output: str) -> int:
+        return len(self.numbers)
+
+
+@pytest.fixture
+async def arc() -> AsyncIterator[FakeArc]:
+    arc = FakeArc()
+    await arc.start()
+    yield arc
+    await arc.stop()
+
+
+def output(arc: FakeArc, source: ScriptedSource) -> Dc09Output:
+    dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(0))
+    output = Dc09Output(OutputConfig("arc", (arc.address,), True, dc09), source, SystemClock())
+    output.want(True)
+    return output
+
+
+async def test_timing_1_the_lease_is_asked_right_before_each_write(arc: FakeArc) -> None:
+    source = ScriptedSource([1, 2, 3], allowed=2)
+    sending = output(arc, source)
+    await until(lambda: len(source.attempts) == 3)
+    assert arc.sequences == [1, 2]
+    assert [attempt.outcome for attempt in source.attempts] == [
+        Outcome.CONFIRMED,
+        Outcome.CONFIRMED,
+        Outcome.NOT_SENT,
+    ]
+    assert source.attempts[2].frame == b""
+    sending.close()
+
+
+async def test_f7_a_link_that_is_not_wanted_any_more_waits_for_the_answer_in_flight(arc: FakeArc) -> None:
+    arc.answer = lambda frame: None
+    source = ScriptedSource([1])
+    sending = output(arc, source)
+    await until(lambda: arc.frames)
+    sending.want(False)
+    sending.lease_ended()
+    arc.say(arc.ack(arc.frames[0]))
+    await until(lambda: source.attempts)
+    assert source.attempts[0].outcome is Outcome.CONFIRMED
+    assert sending.snapshot().link is LinkState.IDLE
+
+
+async def test_x1_closing_an_output_cuts_the_link_at_once_and_the_outcome_is_unknown(arc: FakeArc) -> None:
+    arc.answer = lambda frame: None
+    source = ScriptedSource([1])
+    sending = output(arc, source)
+    await until(lambda: arc.frames)
+    sending.close()
+    assert [attempt.outcome for attempt in source.attempts] == [Outcome.UNKNOWN]
+    assert sending.snapshot().link is LinkState.IDLE
+
+
+async def test_s4_an_alarm_that_fits_no_frame_is_refused_and_holds_up_nobody(arc: FakeArc) -> None:
+    source = ScriptedSource([0, 1])
+    sending = output(arc, source)
+    await until(lambda: len(source.attempts) == 2)
+    assert [attempt.outcome for attempt in source.attempts] == [Outcome.REFUSED, Outcome.CONFIRMED]
+    assert "does not fit" in source.attempts[0].detail
+    sending.close()

@@ -1,0 +1,137 @@
+"""The metrics of a receiver: named by Prometheus' conventions, and of what the status says."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from hotspare_model.group import GroupSettings, MemberStatus, Role
+from hotspare_receiver.core.forwarder import Outcome
+from hotspare_receiver.metrics import ReceiverCollector, metrics_of
+from hotspare_receiver.snapshot import (
+    Attendance,
+    CloudSnapshot,
+    LeaseSnapshot,
+    LinkState,
+    OutputSnapshot,
+    PathCounters,
+    PathSnapshot,
+    PullSnapshot,
+    SyncReport,
+)
+from hotspare_receiver.status import StatusView, member_status
+
+NOW = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+def view(working: bool = True) -> StatusView:
+    path = PathSnapshot(
+        attendance=Attendance(Role.HOST, "north", "default", 1),
+        cloud=CloudSnapshot(connected=True, since=NOW, round_trip=timedelta(milliseconds=2)),
+        lease=LeaseSnapshot(
+            epoch=7,
+            remaining=timedelta(seconds=4.5),
+            working=working,
+            draining=False,
+            released_through=0,
+            highest_epoch=7,
+            beats_sent=20,
+            beats_missed=1,
+        ),
+        pull=PullSnapshot(open=True, pull_id=1, last_delivery=3, reopened=2, unstored=4),
+        counters=PathCounters(delivered=10, redelivered=2, confirmed=8),
+        waiting=2,
+        oldest_age=timedelta(seconds=1.5),
+        problems=(),
+        disk_free=10**9,
+        loop_lag=timedelta(milliseconds=1),
+        outputs=(
+            OutputSnapshot(
+                name="arc",
+                required=True,
+                link=LinkState.UP,
+                address="127.0.0.1:7100",
+                since=NOW,
+                problem="",
+                waiting=2,
+                confirmed=8,
+                last_confirmed=NOW,
+                attempts={Outcome.CONFIRMED: 8, Outcome.UNKNOWN: 1},
+            ),
+        ),
+        settings=GroupSettings(),
+        role=Role.HOST,
+        working_receiver_id="a",
+        paused=False,
+    )
+    return StatusView(
+        Role.HOST, member_status(path), path, SyncReport(1, 3), pushes=2, push_failures=0, records=(("devices", 5),)
+    )
+
+
+def values(metrics: list[Metric]) -> dict[str, float]:
+    return {
+        sample.name + "".join(f",{value}" for value in sample.labels.values()): sample.value
+        for metric in metrics
+        for sample in metric.samples
+    }
+
+
+def test_metrics_tell_what_the_status_says() -> None:
+    found = values(list(metrics_of(view())))
+    expected = {
+        "hotspare_receiver_role,host": 1,
+        "hotspare_receiver_role,none": 0,
+        "hotspare_receiver_status,working": 1,
+        "hotspare_receiver_status,standby": 0,
+        "hotspare_receiver_epoch": 7,
+        "hotspare_receiver_lease_remaining_seconds": 4.5,
+        "hotspare_receiver_beats_total": 20,
+        "hotspare_receiver_alarms_delivered_total": 10,
+        "hotspare_receiver_alarms_redelivered_total": 2,
+        "hotspare_receiver_alarms_confirmed_total": 8,
+        "hotspare_receiver_alarms_waiting": 2,
+        "hotspare_receiver_alarms_oldest_seconds": 1.5,
+        "hotspare_receiver_confirmations_unstored": 4,
+        "hotspare_receiver_output_link,arc,up": 1,
+        "hotspare_receiver_output_link,arc,down": 0,
+        "hotspare_receiver_output_attempts_total,arc,confirmed": 8,
+        "hotspare_receiver_output_attempts_total,arc,unknown": 1,
+        "hotspare_receiver_output_attempts_total,arc,refused": 0,
+        "hotspare_receiver_records,devices": 5,
+        "hotspare_receiver_configuration_revision": 3,
+    }
+    assert {name: found.get(name) for name in expected} == expected
+
+
+def test_the_status_is_one_of_a_kind() -> None:
+    assert view(working=True).status is MemberStatus.WORKING
+    assert view(working=False).status is MemberStatus.STANDBY
+
+
+def test_names_keep_the_conventions_and_no_label_names_a_device() -> None:
+    labels = {"version", "role", "status", "output", "state", "outcome", "kind"}
+    for metric in metrics_of(view()):
+        assert metric.name.startswith("hotspare_receiver_")
+        assert metric.documentation.endswith(".")
+        for sample in metric.samples:
+            assert set(sample.labels) <= labels
+            assert sample.name.endswith("_total") == (metric.type == "counter")
+
+
+async def test_a_scrape_comes_from_another_thread_and_can_be_parsed() -> None:
+    registry = CollectorRegistry()
+    registry.register(ReceiverCollector(view, asyncio.get_running_loop()))
+    text = (await asyncio.to_thread(generate_latest, registry)).decode()
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert "hotspare_receiver_lease_remaining_seconds" in names
+    assert "hotspare_receiver_stale 0.0" in text
+
+
+def test_a_scrape_after_the_end_of_the_loop_says_that_it_is_stale() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    collector = ReceiverCollector(view, loop)
+    assert values(list(collector.collect())) == {"hotspare_receiver_stale": 1.0}
