@@ -1,0 +1,1 @@
+"""The deciding parts of the simulators: pure, time is an argument."""

@@ -1,0 +1,1 @@
+"""The demo of `make run`: real processes, a failover, the return, and the balance."""

@@ -1,0 +1,48 @@
+"""The last word of the demo: what was published, confirmed, lost, and how long the moves took."""
+
+from hotspare_sim.core.ledger import Ledger
+from hotspare_sim.demo.cast import ROLES
+from hotspare_sim.demo.screen import Tone
+from hotspare_sim.demo.story import Outcome
+
+Line = tuple[str, Tone]
+
+
+def balance(ledger: Ledger, outcome: Outcome) -> list[Line]:
+    """The lines to print at the end."""
+    lines = [
+        ("", Tone.PLAIN),
+        ("Balance", Tone.MOVE),
+        _count("published", ledger.published, "alarms that the cloud answered"),
+        _count("confirmed", ledger.confirmed, "of these, acknowledged by the ARC"),
+        _count("lost", ledger.waiting, "published and not acknowledged", good=ledger.waiting == 0),
+        _count("duplicates", ledger.duplicates, "acknowledged twice, with the same identity"),
+        _count("out of order", ledger.out_of_order, "within a device", good=ledger.out_of_order == 0),
+    ]
+    if ledger.own_events:
+        lines.append(_count("own events", ledger.own_events, "told to the ARC by the system itself"))
+    if ledger.unanswered:
+        lines.append(_count("unanswered", ledger.unanswered, "acknowledged, and the device got no answer"))
+    return [*lines, *_moves(ledger, outcome)]
+
+
+def _count(name: str, number: int, meaning: str, *, good: bool | None = None) -> Line:
+    tone = {None: Tone.PLAIN, True: Tone.GOOD, False: Tone.BAD}[good]
+    return f"  {name:12} {number:8}  {meaning}", tone
+
+
+def _time(name: str, seconds: float | None, meaning: str) -> Line:
+    shown = "-" if seconds is None else f"{seconds:.2f} s"
+    return f"  {name:12} {shown:>8}  {meaning}", Tone.PLAIN
+
+
+def _moves(ledger: Ledger, outcome: Outcome) -> list[Line]:
+    lines = [
+        _time("take-over", outcome.takeover, "from kill -9 of the host to the first alarm published later"),
+        _time("in hand", outcome.held, "from the kill until no alarm of the dead host was held any more"),
+        _time("return", outcome.returned, "from the host's new start to its first alarm"),
+    ]
+    for move in ledger.moves:
+        path = f"{ROLES[move.old]} -> {ROLES[move.new]}"
+        lines.append(_time("move", move.gap, f"{path}, from the last alarm to the first"))
+    return lines

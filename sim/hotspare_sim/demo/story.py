@@ -1,0 +1,157 @@
+"""What happens in the demo: alarms flow, the host is killed, spare 1 takes over, the host returns."""
+
+import time
+from dataclasses import dataclass
+
+from hotspare_sim.core.ledger import Delivery, first_published_after
+from hotspare_sim.demo.cast import ROLES
+from hotspare_sim.demo.screen import Tone
+from hotspare_sim.demo.stage import Stage
+
+FLOW = 6.0
+"""Seconds of alarms before the kill."""
+PAUSE = 3.0
+"""Seconds of alarms after a move, for who watches."""
+FIRST_ALARM = 30.0
+TAKEOVER = 30.0
+HELD = 30.0
+LONGEST_HOLD = 10.0
+START = 30.0
+RETURN = 60.0
+"""Seconds after which what was waited for has failed."""
+
+
+@dataclass
+class Outcome:
+    """The times of the moves, in seconds."""
+
+    takeover: float | None = None
+    """From the kill to the first alarm, published after it, that the ARC acknowledged."""
+    held: float | None = None
+    """From the kill until no alarm of the host's was held any more. None: it had none in hand."""
+    returned: float | None = None
+    """From the start of the host to the first alarm through it, `failback_delay` included."""
+    return_gap: float | None = None
+    """Between the last alarm through spare 1 and the first one through the host."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether both moves happened."""
+        return self.takeover is not None and self.returned is not None
+
+
+async def play_round(stage: Stage, outcome: Outcome) -> None:
+    """One round; `outcome` is filled in on the way. Raises DemoError when something does not happen."""
+    await _flow(stage)
+    killed = await _take_over(stage, outcome)
+    await _held(stage, outcome, killed)
+    await _return(stage, outcome)
+
+
+async def go_on(stage: Stage) -> None:
+    """Without end; what somebody kills is started again."""
+    stage.revives = True
+    pids = ", ".join(f"{one.title} {one.receiver.pid}" for one in stage.cast.stations.values())
+    stage.now = "the round is done; it goes on until Ctrl-C"
+    stage.screen.say(
+        "The round is done, and it goes on until Ctrl-C. Kill one yourself, it is started again soon: "
+        f"kill -9 PID ({pids}, the cloud {stage.cast.cloud.pid})",
+        Tone.GOOD,
+    )
+    while True:
+        await stage.step()
+
+
+async def _flow(stage: Stage) -> None:
+    stage.now = "the devices begin"
+    await stage.until(
+        lambda _: stage.ledger.confirmed > 0, FIRST_ALARM, "an alarm that the ARC of the host acknowledges"
+    )
+    stage.now = "alarms flow from the devices through the cloud and the host to the ARC"
+    stage.screen.say("Alarms flow.", Tone.GOOD)
+    await stage.wait(FLOW)
+
+
+async def _take_over(stage: Stage, outcome: Outcome) -> float:
+    """Kill the host, and wait until alarms flow through spare 1. Returns the clock at the kill."""
+    host = stage.cast.host.receiver
+    stage.now = "the host is dead; the cloud waits a second for it to come back"
+    stage.screen.say(f"kill -9 {host.pid}: the host is gone", Tone.BAD)
+    killed = time.monotonic()
+    host.kill()
+    first: Delivery | None = None
+
+    def taken_over(deliveries: list[Delivery]) -> bool:
+        nonlocal first
+        first = first_published_after(killed, "spare1", deliveries)
+        return first is not None
+
+    await stage.until(taken_over, TAKEOVER, "a new alarm through spare 1 after the kill of the host")
+    assert first is not None
+    stage.takeover = outcome.takeover = first.confirmed - killed
+    stage.screen.say(
+        f"Take-over: {outcome.takeover:.2f} s after the kill the ARC had the first alarm published after it",
+        Tone.GOOD,
+    )
+    return killed
+
+
+async def _held(stage: Stage, outcome: Outcome, killed: float) -> None:
+    """What the host had and did not confirm is held until its lease has surely run out (F6)."""
+    held = 0
+
+    def all_is_over(_: list[Delivery]) -> bool:
+        nonlocal held
+        held = max(held, stage.view.held)
+        stage.now = f"spare 1 works; {_alarms(stage.view.held)} in hand of the dead host: held for its lease"
+        # A view may be late, or its receiver cut off: after the longest lease it must not stop the demo.
+        is_free = stage.view.held == 0 or time.monotonic() > killed + LONGEST_HOLD
+        return is_free and stage.ledger.waiting_since_before(killed) == 0
+
+    spare1 = stage.cast.spare1
+    await stage.until(lambda _: stage.status_of(spare1) == "WORKING", TAKEOVER, "the status of spare 1")
+    await stage.until(all_is_over, HELD, "every alarm from before the kill")
+    if held:
+        outcome.held = time.monotonic() - killed
+        stage.screen.say(
+            f"{_alarms(held)} in hand of the dead host: held until its lease had surely run out, and confirmed; "
+            f"{outcome.held:.1f} s after the kill",
+            Tone.GOOD,
+        )
+    stage.now = "spare 1 works"
+    await stage.wait(PAUSE)
+
+
+async def _return(stage: Stage, outcome: Outcome) -> None:
+    station = stage.cast.host
+    stage.now = "the host starts again on its same data folder"
+    started = time.monotonic()
+    await station.receiver.start()
+    stage.screen.say(f"The host is started again, pid {station.receiver.pid}", Tone.MOVE)
+    await stage.until(lambda _: station.receiver.look_for_addresses(), START, "the host serving again")
+    await stage.until(lambda _: stage.status_of(station) == "STANDBY", START, "the host standing by")
+    stage.now = "the host stands by; it works again after failback_delay (10 s)"
+    stage.screen.say("The host is back and stands by; the return comes after failback_delay (10 s)")
+    first: Delivery | None = None
+
+    def returned(deliveries: list[Delivery]) -> bool:
+        nonlocal first
+        first = first_published_after(started, "host", deliveries)
+        return first is not None
+
+    await stage.until(returned, RETURN, "an alarm through the host again")
+    assert first is not None
+    outcome.returned = first.confirmed - started
+    move = next((move for move in reversed(stage.ledger.moves) if move.new == "host"), None)
+    outcome.return_gap = None if move is None else move.gap
+    gap = "" if move is None else f", {move.gap:.2f} s after the last one through {ROLES[move.old]}"
+    stage.screen.say(
+        f"Return: {outcome.returned:.1f} s after its start the first alarm goes through the host again{gap}",
+        Tone.GOOD,
+    )
+    stage.now = "the host works again"
+    await stage.wait(PAUSE)
+
+
+def _alarms(count: int) -> str:
+    return "1 alarm" if count == 1 else f"{count} alarms"
