@@ -44,6 +44,7 @@ from hotspare_rpc.tls import ServerTls
 from hotspare_store.folder import DataFolder, write_secret
 
 TOKEN_FILE = "operator.token"
+FIRST_TOKEN = "admin"
 SOCKET_FILE = "admin.socket"
 SOCKET_NOTE = "admin.address"
 """Where a command on the same folder finds the socket of the running cloud."""
@@ -146,11 +147,14 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
 
 
 async def _first_token(folder: DataFolder, directory: Directory) -> None:
-    """At the first start: a token for the cloud's operator, which only this folder's owner can read (S1)."""
-    if directory.tokens():
+    """A token for the cloud's operator, which only this folder's owner can read (S1): at the first start, and again
+    when its file is gone, for then it is lost; the one before is revoked."""
+    if (folder.path / TOKEN_FILE).exists():
         return
+    if any(token.name == FIRST_TOKEN for token in directory.tokens()):
+        await directory.revoke_token(FIRST_TOKEN)
     secret = new_secret()
-    await directory.create_token(TokenRow("admin", ADMIN, sha256(secret), time.time(), None, None))
+    await directory.create_token(TokenRow(FIRST_TOKEN, ADMIN, sha256(secret), time.time(), None, None))
     write_secret(folder.path / TOKEN_FILE, secret)
 
 

@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from hotspare_model.errors import HotspareError
 from hotspare_model.group import GroupSettings, Role
 
 ECHOES_KEPT = 256
@@ -70,14 +69,14 @@ class AttendSession:
     def __init__(self, receiver_id: str, incarnation: str) -> None:
         self.receiver_id = receiver_id
         self.incarnation = incarnation
-        self._outbox: asyncio.Queue[CloudState | HotspareError | None] = asyncio.Queue()
+        self._outbox: asyncio.Queue[CloudState | Exception | None] = asyncio.Queue()
 
     def send(self, state: CloudState) -> None:
         """Queue a state. A peer that does not read costs little: its beats stop, and then so do our answers."""
         self._outbox.put_nowait(state)
 
-    def end(self, error: HotspareError) -> None:
-        """End the stream with an error, after what is queued."""
+    def end(self, error: Exception) -> None:
+        """End the stream with an error, after what is queued. One that is no HotspareError is a defect of ours."""
         self._outbox.put_nowait(error)
 
     def finish(self) -> None:
@@ -85,9 +84,9 @@ class AttendSession:
         self._outbox.put_nowait(None)
 
     async def next_state(self) -> CloudState | None:
-        """The next state to be sent; None at the end. Raises the HotspareError that ends the stream."""
+        """The next state to be sent; None at the end. Raises the error that ends the stream."""
         item = await self._outbox.get()
-        if isinstance(item, HotspareError):
+        if isinstance(item, Exception):
             raise item
         return item
 

@@ -72,7 +72,7 @@ class PullSession:
         self.last_delivery = 0
         self._opened_at = opened_at
         self._unseen: deque[tuple[int, float]] = deque()
-        self._outbox: asyncio.Queue[PullMessage | HotspareError] = asyncio.Queue()
+        self._outbox: asyncio.Queue[PullMessage | Exception] = asyncio.Queue()
 
     def send(self, message: PullMessage) -> None:
         """Queue a message."""
@@ -84,14 +84,14 @@ class PullSession:
         self.last_delivery += len(alarms)
         self._unseen.append((self.last_delivery, now))
 
-    def end(self, error: HotspareError) -> None:
-        """End the stream with an error, after what is queued."""
+    def end(self, error: Exception) -> None:
+        """End the stream with an error, after what is queued. One that is no HotspareError is a defect of ours."""
         self._outbox.put_nowait(error)
 
     async def next_message(self) -> PullMessage:
-        """The next message to be sent. Raises the HotspareError that ends the stream."""
+        """The next message to be sent. Raises the error that ends the stream."""
         item = await self._outbox.get()
-        if isinstance(item, HotspareError):
+        if isinstance(item, Exception):
             raise item
         return item
 
@@ -172,10 +172,13 @@ class Delivery:
             try:
                 while await self._deliver_page():
                     pass
-            except HotspareError as error:
-                log_event(_log, logging.ERROR, "delivery_failed", group=self._group_id, problem=error.message)
+            except Exception as error:
+                # What was taken from the window is not with the receiver: the next pull begins with it.
+                log_event(_log, logging.ERROR, "delivery_failed", group=self._group_id, error=error)
+                if self.pull is not None:
+                    self.pull.end(error)
+                    self.close(self.pull)
                 await asyncio.sleep(RETRY_PAUSE)
-                self.wake()
 
     async def _deliver_page(self) -> bool:
         """Deliver what the next page lets go. Returns whether there may be more."""
@@ -195,3 +198,19 @@ class Delivery:
                 self.delivered += len(taken)
                 self.redelivered += sum(1 for alarm in taken if alarm.deliveries)
         return True
+
+
+def missing(ranges: Sequence[tuple[int, int]], known: Sequence[int]) -> list[tuple[int, int]]:
+    """The parts of the ranges that are not among the known numbers. Both are in order, the ranges don't overlap."""
+    missing: list[tuple[int, int]] = []
+    found = deque(known)
+    for first, last in ranges:
+        start = first
+        while found and found[0] <= last:
+            number = found.popleft()
+            if number > start:
+                missing.append((start, number - 1))
+            start = number + 1
+        if start <= last:
+            missing.append((start, last))
+    return missing

@@ -25,7 +25,6 @@ from hotspare_cloud.core.state import (
     FreeHold,
     GroupState,
     Hold,
-    Holder,
     Parted,
     Post,
     PostsChanged,
@@ -34,9 +33,9 @@ from hotspare_cloud.core.state import (
     TellAll,
     Tick,
 )
-from hotspare_cloud.core.window import Window
-from hotspare_cloud.delivery import Delivery, PullSession, Stale, Stored, Withdraw
+from hotspare_cloud.delivery import Delivery, PullSession, Stale, Stored, Withdraw, missing
 from hotspare_cloud.moves import Moves
+from hotspare_cloud.restore import restored_window, stored_state
 from hotspare_cloud.store.base import GroupFacts, GroupRow, Store
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import SILENCE_LIMIT, MemberStatus
@@ -52,6 +51,8 @@ class Group:
         self.row = row
         self.generation = facts.generation
         self.members: dict[str, Membership] = dict(facts.members)
+        self.departed: dict[str, bool] = dict(facts.departed)
+        """Receivers that were members once: whether their hot spare was ended (X2), or they left or were removed."""
         self.last_seen: dict[str, float] = dict(facts.last_seen)
         self.reports: dict[str, Report] = {}
         self.backlog = facts.backlog
@@ -66,13 +67,14 @@ class Group:
         self._stalls = watch.stalls
         self._boot = boot
         self._lines: dict[str, Line] = {}
+        self._told_statuses: tuple[tuple[str, MemberStatus], ...] = ()
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.state = decide.restarted(facts.settings, _stored_state(facts), boottime())
+        self.state = decide.restarted(facts.settings, stored_state(facts), boottime())
         if self.state.holder is not None:
             self.working_since = facts.epochs[-1].started_at
-        window = _restored_window(facts, self.state)
+        window = restored_window(facts, self.state)
         self.delivery = Delivery(row.group_id, store, window, boottime, self._may_deliver)
 
     # Attend.
@@ -88,7 +90,7 @@ class Group:
         receiver_id, incarnation = hello.receiver_id, hello.incarnation
         async with self._lock:
             known = self.members.get(receiver_id)
-            ended = known is None and member.generation > 0 and not self.members
+            ended = self.departed.get(receiver_id, False)
             check_attend(known, receiver_id, incarnation, member.machine_id, ended=ended)
             assert known is not None
             described = replace(
@@ -155,6 +157,7 @@ class Group:
             )
             await self._store.save_member(self.row.group_id, joined, self.generation)
             self.members[member.receiver_id] = joined
+            self.departed.pop(member.receiver_id, None)
             log_event(
                 _log,
                 logging.INFO,
@@ -166,14 +169,23 @@ class Group:
             await self._step(PostsChanged(self._posts()))
             return joined
 
-    async def leave(self, receiver_ids: Sequence[str], released: Mapping[str, int], error: HotspareError) -> None:
-        """Remove members; their streams end with `error`."""
+    async def leave(
+        self,
+        receiver_ids: Sequence[str],
+        released: Mapping[str, int],
+        error: HotspareError,
+        *,
+        ended: Sequence[str] = (),
+    ) -> None:
+        """Remove members; their streams end with `error`. `ended` are those whose hot spare was ended by the host."""
         async with self._lock:
             gone = [receiver_id for receiver_id in receiver_ids if receiver_id in self.members]
             if not gone:
                 return
             self.generation += 1
-            await self._store.remove_members(self.row.group_id, gone, self.generation)
+            departed = {receiver_id: receiver_id in ended for receiver_id in gone}
+            await self._store.remove_members(self.row.group_id, departed, self.generation)
+            self.departed |= departed
             for receiver_id in gone:
                 member = self.members.pop(receiver_id)
                 log_event(
@@ -230,7 +242,7 @@ class Group:
                 self.delivery.pull.send(Withdraw(number))
         if not result.known and not last:
             return False
-        pull.send(Stored(epoch, result.known, _missing(ranges, result.known)))
+        pull.send(Stored(epoch, result.known, missing(ranges, result.known)))
         if result.newly:
             self.delivery.wake()
         return True
@@ -288,7 +300,6 @@ class Group:
             self._stalls = stalls
             log_event(_log, logging.WARNING, "cloud_stalled", **self._name())
             self.state, _ = decide.decide(self.state, Stalled(), now)
-        statuses = self._statuses(now)
         state, effects = decide.decide(self.state, event, now)
         await self._carry_out_stored(state, effects)
         self.state = state
@@ -305,7 +316,10 @@ class Group:
                     pass  # carried out already
         self.delivery.window.paused = bool(state.holder and state.holder.yield_to)
         self._arm()
-        if statuses != self._statuses(now) or any(not isinstance(effect, Tell) for effect in effects):
+        # Presence ends by time alone, so what was told last is compared, not what was so before this event.
+        statuses = self._statuses(now)
+        if statuses != self._told_statuses or any(not isinstance(effect, Tell) for effect in effects):
+            self._told_statuses = statuses
             self.notify()
 
     async def _carry_out_stored(self, state: GroupState, effects: Sequence[Effect]) -> None:
@@ -393,9 +407,8 @@ class Group:
     def _may_deliver(self) -> bool:
         """Nothing new goes to a holder that is silent (timing rules, what counts as a loss)."""
         holder = self.state.holder
-        return (
-            holder is not None and holder.lost is None and boottime() - holder.heard_at < SILENCE_LIMIT.total_seconds()
-        )
+        limit = max(SILENCE_LIMIT, 1.5 * self.state.settings.beat).total_seconds()
+        return holder is not None and holder.lost is None and boottime() - holder.heard_at < limit
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -436,31 +449,6 @@ class Group:
         return {"arc_id": self.row.arc_id, "sub_account": self.row.sub_account}
 
 
-def _stored_state(facts: GroupFacts) -> GroupState:
-    """What the store knows of who works, without any time."""
-    posts = {key: Post(member.role, member.machine_id) for key, member in facts.members.items()}
-    newest = facts.epochs[-1] if facts.epochs else None
-    holder = None
-    if newest is not None and newest.ended_at is None:
-        holder = Holder(newest.receiver_id, newest.incarnation, newest.machine_id, lease_until=0.0, heard_at=0.0)
-    holds = tuple(Hold(row.epoch, row.receiver_id, row.machine_id, until=0.0) for row in facts.epochs if row.held)
-    return GroupState(
-        settings=facts.settings, posts=posts, holder=holder, holds=holds, epoch=newest.epoch if newest else 0
-    )
-
-
-def _restored_window(facts: GroupFacts, state: GroupState) -> Window:
-    window = Window()
-    window.begin(state.epoch)
-    held = {hold.epoch for hold in state.holds}
-    for out in facts.out:
-        if out.epoch in held:
-            window.hold(out.epoch, out.number, out.device_id)
-        elif out.epoch == state.epoch:
-            window.restore_delivered(out.number, out.device_id)
-    return window
-
-
 def _superseded(session: AttendSession, incarnation: str) -> HotspareError:
     if session.incarnation == incarnation:
         return HotspareError(Reason.STREAM_SUPERSEDED, "a newer stream took this one's place", stream="attend")
@@ -470,19 +458,3 @@ def _superseded(session: AttendSession, incarnation: str) -> HotspareError:
         receiver_id=session.receiver_id,
         incarnation=session.incarnation,
     )
-
-
-def _missing(ranges: Sequence[tuple[int, int]], known: Sequence[int]) -> list[tuple[int, int]]:
-    """The parts of the ranges that are not among the known numbers (which are in order within each range)."""
-    missing: list[tuple[int, int]] = []
-    found = sorted(set(known))
-    for first, last in ranges:
-        start = first
-        for number in found:
-            if first <= number <= last:
-                if number > start:
-                    missing.append((start, number - 1))
-                start = number + 1
-        if start <= last:
-            missing.append((start, last))
-    return missing

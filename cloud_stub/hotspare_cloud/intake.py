@@ -1,10 +1,10 @@
 """Takes alarms in: checks what must be right, marks what a broken panel gets wrong (A10), stores, tells the group."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from hotspare_cloud.directory import Directory
 from hotspare_cloud.store.base import AlarmStore, DeviceRow, NewAlarm
@@ -18,6 +18,8 @@ OLDEST = timedelta(days=30)
 
 NEWEST = timedelta(days=1)
 """One further ahead is not believed. A day, for panels that send their local time as UTC are off by up to 14 hours."""
+
+UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 CODE_LIMIT = 16
 PARTITION_LIMIT = 99
@@ -46,7 +48,9 @@ def marks_of(alarm: Alarm, received: datetime) -> tuple[AlarmMark, ...]:
     marks = []
     if alarm.occurred is None or not received - OLDEST <= alarm.occurred <= received + NEWEST:
         marks.append(AlarmMark.CLOCK_IMPLAUSIBLE)
-    if len(alarm.code) > CODE_LIMIT or (alarm.code_format is CodeFormat.CONTACT_ID and find(alarm.code) is None):
+    # No list of SIA codes is kept yet: they too are forwarded as a generic one with the original as text.
+    listed = alarm.code_format is CodeFormat.CONTACT_ID and find(alarm.code) is not None
+    if not listed or len(alarm.code) > CODE_LIMIT:
         marks.append(AlarmMark.UNKNOWN_CODE)
     if sanitise(alarm.text, TEXT_LIMIT).altered:
         marks.append(AlarmMark.TEXT_ALTERED)
@@ -61,13 +65,12 @@ def checked(alarm: Alarm, device: DeviceRow) -> Alarm:
     Raises:
         HotspareError: FIELD_INVALID: no UUID, or another device than the one that calls.
     """
-    try:
-        alarm_id = str(UUID(alarm.alarm_id))
-    except ValueError:
-        raise field_invalid("alarm_id", "must be a UUID, 32 hexadecimal digits with hyphens") from None
+    # Python's UUID() takes far more than the text form, and would make one id of several.
+    if not UUID_FORM.fullmatch(alarm.alarm_id):
+        raise field_invalid("alarm_id", "must be a UUID: 8, 4, 4, 4 and 12 hexadecimal digits with hyphens between")
     if alarm.device_id not in ("", device.device_id):
         raise field_invalid("device_id", "must be empty or the device of the credentials")
-    return replace(alarm, alarm_id=alarm_id, device_id=device.device_id)
+    return replace(alarm, alarm_id=alarm.alarm_id.lower(), device_id=device.device_id)
 
 
 class Intake:

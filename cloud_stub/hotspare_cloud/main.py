@@ -75,12 +75,13 @@ def create(arc_id: str, data: Path, sub_accounts: Sequence[str], key_out: Path |
     from hotspare_cloud.offline import create_account
     from hotspare_model.errors import HotspareError
     from hotspare_rpc.address import ListenError
-    from hotspare_store.folder import DataFolderError, write_secret
+    from hotspare_store.folder import DataFolderError, NewSecretFile
 
-    if key_out is not None and key_out.exists():
-        raise click.ClickException(f"{key_out} exists already; a key is never overwritten")
     try:
-        key = asyncio.run(create_account(data, arc_id, sub_accounts))
+        # Before the account: a key that can't be written would be lost.
+        with NewSecretFile(key_out) as file:
+            key = asyncio.run(create_account(data, arc_id, sub_accounts))
+            file.write(key)
     except (DataFolderError, ListenError) as problem:
         raise click.ClickException(str(problem)) from problem
     except HotspareError as refused:
@@ -88,7 +89,6 @@ def create(arc_id: str, data: Path, sub_accounts: Sequence[str], key_out: Path |
     if key_out is None:
         click.echo(key)
     else:
-        write_secret(key_out, key)
         click.echo(f"The key of {arc_id} is in {key_out}.", err=True)
 
 

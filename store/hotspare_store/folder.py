@@ -74,3 +74,39 @@ def write_secret(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+class NewSecretFile:
+    """A new file for a secret (mode 0600), made before the secret is: what could not be written would be lost.
+
+    It is gone again when the block inside fails. With no path nothing is made or written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def __enter__(self) -> "NewSecretFile":
+        """Make the file. Raises DataFolderError when it exists or can't be made."""
+        if self._path is not None:
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                self._descriptor = os.open(self._path, flags, 0o600)
+            except FileExistsError as error:
+                raise DataFolderError(f"{self._path} exists already; a key is never overwritten") from error
+            except OSError as error:
+                raise DataFolderError(f"{self._path} can't be written: {error.strerror}") from error
+        return self
+
+    def write(self, text: str) -> None:
+        """Write the secret, durably."""
+        if self._path is not None:
+            os.write(self._descriptor, f"{text}\n".encode())
+            os.fsync(self._descriptor)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Close it; remove it after a failure."""
+        if self._path is not None:
+            os.close(self._descriptor)
+            if kind is not None:
+                self._path.unlink(missing_ok=True)

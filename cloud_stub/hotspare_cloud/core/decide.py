@@ -18,7 +18,7 @@ Rules that the code below keeps, and that a change must keep:
     Parted          `reconnect_grace` begins                            judge
     PostsChanged    those who left hold nothing any more                judge
     SettingsChanged the settings                                        judge
-    Stalled         nobody is suspected for `restart_grace`             judge
+    Stalled         nobody is suspected for `restart_grace`             -
     Tick            nothing                                             judge
 
 `judge` then does the first of these that applies, and only it:
@@ -58,6 +58,9 @@ from hotspare_model.group import GroupSettings, MemberStatus
 ARRIVAL_GRACE = 0.5
 """Seconds that one of higher order has for its first beat before a lower one is taken while nobody works: so that a
 restart of the working receiver itself does not move the work twice."""
+
+HIGHEST_FLOOR = 2**48
+"""What a member says to have seen is taken over up to here: beyond it is a defect, and must not use up the numbers."""
 
 Result = tuple[GroupState, tuple[Effect, ...]]
 
@@ -99,8 +102,9 @@ def decide(state: GroupState, event: Event, now: float) -> Result:
             state = replace(state, settings=settings)
             effects.append(TellAll())
         case Stalled():
+            # Judged is with the event that follows: it may be a beat that was waiting to be read.
             grace = state.settings.restart_grace.total_seconds()
-            state = replace(state, judge_after=max(state.judge_after, now + grace))
+            return replace(state, judge_after=max(state.judge_after, now + grace)), ()
         case Tick():
             pass
     state = _forget_the_lost(state, now)
@@ -166,7 +170,8 @@ def next_deadline(state: GroupState, now: float) -> float | None:
 
 def _attended(state: GroupState, event: Attended, now: float) -> GroupState:
     known = state.attendance.get(event.receiver_id)
-    state = replace(state, floor=max(state.floor, event.highest_epoch))
+    if event.highest_epoch <= HIGHEST_FLOOR:
+        state = replace(state, floor=max(state.floor, event.highest_epoch))
     if known and known.incarnation == event.incarnation:
         return _with(state, event.receiver_id, replace(known, attached_at=now, parted_at=None))
     fresh = Attendance(event.incarnation, attached_at=now, released_through=event.released_through)

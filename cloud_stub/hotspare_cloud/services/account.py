@@ -2,18 +2,20 @@
 
 import re
 import time
+from datetime import timedelta
 
 from hotspare.v1 import account_service_pb2, account_service_pb2_grpc, token_pb2
 from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory
 from hotspare_cloud.services.callers import ADMIN, ROLE_NAMES, VIEWER, Callers, Context
 from hotspare_cloud.services.convert import optional_time, time_to_proto
-from hotspare_cloud.services.paging import decode_token, encode_token, page_size
+from hotspare_cloud.services.paging import decode_number, decode_token, encode_token, page_size
 from hotspare_cloud.store.base import TokenRow
 from hotspare_model.errors import field_invalid
 from hotspare_rpc.credentials import new_secret, sha256
 from hotspare_rpc.wire import duration_from_proto
 
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LONGEST_VALIDITY = timedelta(days=36_525)
 TOKEN_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 
 
@@ -83,8 +85,8 @@ class AccountService(account_service_pb2_grpc.AccountServiceServicer):
         if request.role not in ROLE_NAMES:
             raise field_invalid("role", "must be ADMIN, OPERATOR or VIEWER")
         validity = duration_from_proto(request.validity) if request.HasField("validity") else None
-        if request.HasField("validity") and (validity is None or validity.total_seconds() <= 0):
-            raise field_invalid("validity", "must be a span of more than 0 s")
+        if request.HasField("validity") and (validity is None or not timedelta(0) < validity <= LONGEST_VALIDITY):
+            raise field_invalid("validity", "must be a span of more than 0 s, and at most 100 years")
         now, secret = time.time(), new_secret()
         token = TokenRow(
             name=request.name,
@@ -102,8 +104,7 @@ class AccountService(account_service_pb2_grpc.AccountServiceServicer):
     ) -> account_service_pb2.ListOperatorTokensResponse:
         """See account_service.proto."""
         self._callers.operator(context, ADMIN)
-        size, position = page_size(request.page_size), decode_token("tokens", request.page_token)
-        start = int(position) if position.isdecimal() else 0
+        size, start = page_size(request.page_size), decode_number("tokens", request.page_token)
         tokens = self._directory.tokens()
         return account_service_pb2.ListOperatorTokensResponse(
             tokens=[_token(token) for token in tokens[start : start + size]],

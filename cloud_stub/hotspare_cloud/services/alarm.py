@@ -78,18 +78,18 @@ class _BatchStream:
     def __init__(self, device: DeviceRow, intake: Intake) -> None:
         self._device = device
         self._intake = intake
-        self._outbox: asyncio.Queue[alarm_service_pb2.PublishAlarmsResponse | HotspareError | None] = asyncio.Queue()
+        self._outbox: asyncio.Queue[alarm_service_pb2.PublishAlarmsResponse | Exception | None] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
         self._refusing: HotspareError | None = None
 
-    def end(self, error: HotspareError) -> None:
+    def end(self, error: Exception) -> None:
         """End the stream with an error, after the answers that are queued."""
         self._outbox.put_nowait(error)
 
     async def next_response(self) -> alarm_service_pb2.PublishAlarmsResponse | None:
-        """The next answer; None at the end. Raises the HotspareError that ends the stream."""
+        """The next answer; None at the end. Raises the error that ends the stream."""
         item = await self._outbox.get()
-        if isinstance(item, HotspareError):
+        if isinstance(item, Exception):
             raise item
         return item
 
@@ -114,10 +114,16 @@ class _BatchStream:
                 await asyncio.sleep(0)
             await asyncio.gather(*self._under_way)
             self._outbox.put_nowait(None)
-        except HotspareError as error:
+        except Exception as error:
             self.end(error)
 
     async def _store(self, request: alarm_service_pb2.PublishAlarmsRequest) -> None:
+        try:
+            self._outbox.put_nowait(await self._answer(request))
+        except Exception as error:
+            self.end(error)
+
+    async def _answer(self, request: alarm_service_pb2.PublishAlarmsRequest) -> alarm_service_pb2.PublishAlarmsResponse:
         results: list[alarm_service_pb2.AlarmResult] = [alarm_service_pb2.AlarmResult()] * len(request.submissions)
         good: list[tuple[int, Alarm]] = []
         for index, submission in enumerate(request.submissions):
@@ -127,9 +133,7 @@ class _BatchStream:
                 results[index] = _rejection(submission.alarm.alarm_id, error)
         for (index, _), result in zip(good, await self._publish([alarm for _, alarm in good]), strict=True):
             results[index] = result
-        self._outbox.put_nowait(
-            alarm_service_pb2.PublishAlarmsResponse(batch=request.batch, results=results, window=WINDOW)
-        )
+        return alarm_service_pb2.PublishAlarmsResponse(batch=request.batch, results=results, window=WINDOW)
 
     async def _publish(self, alarms: Sequence[Alarm]) -> list[alarm_service_pb2.AlarmResult]:
         """Store the good alarms of a batch. After a refusal for want of room, what is under way is refused too: else

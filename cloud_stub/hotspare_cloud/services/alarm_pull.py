@@ -65,7 +65,8 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
                             Reason.STREAM_PROTOCOL, "expected `confirm` after `open`", expected="confirm"
                         )
             pull.send(Finished())
-        except HotspareError as error:
+        except Exception as error:
+            # Also a defect: a stream that is deaf must not stay open.
             pull.end(error)
 
     async def _confirm(
@@ -76,6 +77,7 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
             raise field_invalid("ranges", f"must be at most {MAX_RANGES}, each from a first of 1 up to its last")
         if confirm.epoch > MAX_EPOCH:
             raise field_invalid("epoch", f"must be at most {MAX_EPOCH}")
+        ranges = _merged(ranges)
         # Also from one that left: it is looked for in all groups of its account. Epochs of a group name their holder.
         groups = [group] if group is not None else self._directory.groups(caller.arc_id)
         for each in groups:
@@ -124,6 +126,17 @@ def delivered(alarm: WaitingAlarm) -> alarm_pull_service_pb2.DeliveredAlarm:
     return alarm_pull_service_pb2.DeliveredAlarm(
         stored=stored, attempt=alarm.deliveries + 1, maybe_sent=alarm.maybe_sent
     )
+
+
+def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same numbers in order and without overlaps: what is named twice must not cost twice."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
 
 
 def _range(first: int, last: int) -> alarm_pull_service_pb2.NumberRange:

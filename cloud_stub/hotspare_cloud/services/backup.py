@@ -103,7 +103,7 @@ class BackupService(backup_service_pb2_grpc.BackupServiceServicer):
         unchanged = cloud.digests if cloud and not whole else ()
         digests = digests_after(before, [(RecordKind(row.kind), row.id, row.payload) for row in rows], unchanged)
         if not same(digests, leads_to):
-            wrong = next(each.kind for each in digests if each not in leads_to and each.count >= 0)
+            wrong = next((each.kind for each in digests if each not in leads_to), RecordKind.DEVICE)
             raise HotspareError(
                 Reason.DIGEST_MISMATCH,
                 "what arrived does not lead to the digests that the host named; nothing was stored",

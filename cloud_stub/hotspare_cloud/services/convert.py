@@ -19,6 +19,10 @@ from hotspare_rpc.wire import (
     timestamp_to_proto,
 )
 
+LONGEST_AGE = 10 * 365 * 86_400.0
+LATEST_TIME = 253_402_214_400.0
+"""The last day of the year 9999. What a receiver tells beyond is a defect of it, and must not harm a list."""
+
 
 def time_to_proto(at: float) -> Timestamp:
     """A wall-clock time, seconds since 1970."""
@@ -141,10 +145,10 @@ def report_from_proto(beat: role_service_pb2.AttendRequest.Beat) -> Report:
     return Report(
         problems=tuple(_problem(problem) for problem in beat.health.problems[:16]),
         disk_free_bytes=beat.health.disk_free_bytes,
-        loop_lag=lag.total_seconds() if lag else 0.0,
+        loop_lag=min(max(lag.total_seconds(), 0.0), LONGEST_AGE) if lag else 0.0,
         waiting=beat.progress.waiting,
         confirmed=beat.progress.confirmed,
-        oldest_age=age.total_seconds() if age is not None else None,
+        oldest_age=min(max(age.total_seconds(), 0.0), LONGEST_AGE) if age is not None else None,
         isolated_waiting=beat.progress.isolated_waiting,
         sync_state=beat.sync_state if beat.sync_state in group_pb2.SyncState.values() else 0,
         sync_revision=beat.sync_revision,
@@ -160,7 +164,7 @@ def _problem(message: group_pb2.HealthProblem) -> Problem:
         kind=message.kind if message.kind in group_pb2.HealthProblemKind.values() else 0,
         subject=message.subject[:64],
         detail=message.detail[:256],
-        since=since.timestamp() if since else None,
+        since=min(max(since.timestamp(), 0.0), LATEST_TIME) if since else None,
     )
 
 

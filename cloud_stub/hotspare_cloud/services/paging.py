@@ -13,6 +13,14 @@ def page_size(wanted: int, *, default: int = 100, most: int = 1000) -> int:
     return wanted or default
 
 
+def decode_number(list_name: str, token: str) -> int:
+    """The position in a token of a list whose positions are numbers; 0 for no token. Raises PAGE_TOKEN_INVALID."""
+    position = decode_token(list_name, token)
+    if position and not (position.isascii() and position.isdecimal() and len(position) < 19):
+        raise _token_invalid()
+    return int(position or 0)
+
+
 def encode_token(list_name: str, position: str) -> str:
     """The token of the page that begins after `position`."""
     return base64.urlsafe_b64encode(f"{list_name}\n{position}".encode()).decode().rstrip("=")
@@ -28,5 +36,9 @@ def decode_token(list_name: str, token: str) -> str:
         text = ""
     name, _, position = text.partition("\n")
     if name != list_name or not position:
-        raise HotspareError(Reason.PAGE_TOKEN_INVALID, "the page token is damaged or belongs to another list")
+        raise _token_invalid()
     return position
+
+
+def _token_invalid() -> HotspareError:
+    return HotspareError(Reason.PAGE_TOKEN_INVALID, "the page token is damaged or belongs to another list")

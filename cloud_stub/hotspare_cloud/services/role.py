@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from uuid import UUID
 
 from hotspare.v1 import group_pb2, role_service_pb2, role_service_pb2_grpc
 from hotspare_cloud.attendance import AttendSession
@@ -11,9 +10,10 @@ from hotspare_cloud.core.admission import Membership, check_join
 from hotspare_cloud.core.state import Attended, Beat
 from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory, shutting_down
 from hotspare_cloud.group import Group
+from hotspare_cloud.intake import UUID_FORM
 from hotspare_cloud.services import convert
 from hotspare_cloud.services.callers import ADMIN, VIEWER, Callers, Context
-from hotspare_cloud.services.paging import decode_token, encode_token, page_size
+from hotspare_cloud.services.paging import decode_number, encode_token, page_size
 from hotspare_cloud.services.streams import first_of
 from hotspare_cloud.store.base import AlarmStore
 from hotspare_model.errors import HotspareError, Reason, field_invalid
@@ -21,8 +21,8 @@ from hotspare_model.group import MemberStatus, Role
 from hotspare_rpc.text import printable
 from hotspare_rpc.wire import group_settings_to_proto, role_from_proto
 
-MAX_EPOCH = 2**53
-"""Beyond it a receiver's epoch is a defect: at a move a second it would take 285 million years."""
+MAX_EPOCH = 2**62
+"""What fits into the store. What a receiver claims to have seen is taken over far below it, see core.decide."""
 
 MEMBERS_PAGE = 100
 
@@ -94,6 +94,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
             [each.receiver_id for each in gone],
             {caller.receiver_id: min(request.released_through, MAX_EPOCH)},
             HotspareError(Reason.HOT_SPARE_ENDED, "the hot spare was switched off", generation=group.generation + 1),
+            ended=[other.receiver_id for other in gone[1:]],
         )
         return role_service_pb2.LeaveGroupResponse(ended_members=ended)
 
@@ -103,6 +104,8 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         """See role_service.proto."""
         group, _ = self._callers.group(context, ADMIN, request.arc_id, request.sub_account)
         member = group.members.get(request.receiver_id)
+        if member is None and request.receiver_id in group.departed:
+            return role_service_pb2.RemoveMemberResponse(group=convert.group_to_proto(group))
         if member is None:
             raise HotspareError(
                 Reason.MEMBER_NOT_FOUND,
@@ -127,12 +130,8 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         """See role_service.proto."""
         group, asking = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
         size = page_size(request.page_size, default=MEMBERS_PAGE, most=MEMBERS_PAGE)
-        position = decode_token("members", request.page_token)
-        members = [
-            member
-            for member in convert.members_to_proto(group, asking)
-            if not position or member.role > int(position or 0)
-        ]
+        after = decode_number("members", request.page_token)
+        members = [member for member in convert.members_to_proto(group, asking) if member.role > after]
         page = members[:size]
         return role_service_pb2.ListMembersResponse(
             group=convert.group_to_proto(group, await self._store.oldest_waiting(group.row.group_id)),
@@ -209,16 +208,15 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                 )
                 await group.beat(session, event, (beat.echo_boot, beat.echo_number), convert.report_from_proto(beat))
             session.finish()
-        except HotspareError as error:
+        except Exception as error:
+            # Also a defect: a stream that is deaf must not stay open.
             session.end(error)
 
 
 def _described(info: group_pb2.ReceiverInfo, receiver_id: str, role: Role, *, generation: int = 0) -> Membership:
     """A receiver as it describes itself. Raises HotspareError FIELD_INVALID."""
-    try:
-        UUID(info.receiver_id)
-    except ValueError:
-        raise field_invalid("receiver.receiver_id", "must be a UUID") from None
+    if not UUID_FORM.fullmatch(info.receiver_id):
+        raise field_invalid("receiver.receiver_id", "must be a UUID")
     if info.receiver_id != receiver_id:
         raise field_invalid("receiver.receiver_id", "must be that of the credentials")
     for name, most in (("machine_id", 128), ("name", 64), ("address", 255), ("software_version", 64)):

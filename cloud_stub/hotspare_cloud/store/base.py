@@ -64,6 +64,8 @@ class GroupFacts:
     generation: int
     members: Mapping[str, Membership]
     last_seen: Mapping[str, float]
+    departed: Mapping[str, bool]
+    """Former members: whether the host ended their hot spare."""
     epochs: Sequence[EpochRow]
     """The newest, and every one that is held."""
     out: Sequence[OutRow]
@@ -211,8 +213,8 @@ class GroupStore(Protocol):
         """Store a member, new or changed, and the group's generation."""
         ...
 
-    async def remove_members(self, group_id: int, receiver_ids: Sequence[str], generation: int) -> None:
-        """Remove members, and store the group's generation."""
+    async def remove_members(self, group_id: int, departed: Mapping[str, bool], generation: int) -> None:
+        """Remove members, remembering whether their hot spare was ended, and store the group's generation."""
         ...
 
     async def change_epoch(

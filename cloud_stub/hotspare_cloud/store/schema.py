@@ -50,6 +50,9 @@ def m0001_accounts_and_groups(db: sqlite_utils.Database) -> None:
         strict=True,
     )
     db.table("member").create_index(["group_id", "role"], unique=True)
+    db.table("departed").create(
+        {"group_id": int, "receiver_id": str, "ended": int}, pk=("group_id", "receiver_id"), strict=True
+    )
     db.table("epoch").create(
         {
             "group_id": int,

@@ -54,6 +54,8 @@ class SqliteAlarms:
             known: list[int] = []
             newly: list[int] = []
             for first, last in ranges:
+                if first > MAX_NUMBER:
+                    continue
                 known += _delivered(db, group_id, epoch, first, min(last, MAX_NUMBER))
             for number in known:
                 changed = db.execute(

@@ -129,16 +129,21 @@ class SqliteGroups:
                 f" ON CONFLICT (group_id, receiver_id) DO UPDATE SET {updates}",
                 (group_id, *values.values()),
             )
+            db.execute("DELETE FROM departed WHERE group_id = ? AND receiver_id = ?", (group_id, member.receiver_id))
             _set_generation(db, group_id, generation)
 
         await self._db.write(work, vital=True)
 
-    async def remove_members(self, group_id: int, receiver_ids: Sequence[str], generation: int) -> None:
+    async def remove_members(self, group_id: int, departed: Mapping[str, bool], generation: int) -> None:
         """See GroupStore."""
 
         def work(db: sqlite3.Connection) -> None:
-            for receiver_id in receiver_ids:
+            for receiver_id, ended in departed.items():
                 db.execute("DELETE FROM member WHERE group_id = ? AND receiver_id = ?", (group_id, receiver_id))
+                db.execute(
+                    "INSERT OR REPLACE INTO departed (group_id, receiver_id, ended) VALUES (?, ?, ?)",
+                    (group_id, receiver_id, int(ended)),
+                )
             _set_generation(db, group_id, generation)
 
         await self._db.write(work, vital=True)
@@ -239,12 +244,14 @@ def _load_group(db: sqlite3.Connection, group_id: int) -> GroupFacts:
         " WHERE d.group_id = ?",
         (group_id,),
     ).fetchall()
+    departed = db.execute("SELECT receiver_id, ended FROM departed WHERE group_id = ?", (group_id,)).fetchall()
     backlog = db.execute("SELECT count(*) FROM alarm WHERE group_id = ? AND state = 0", (group_id,)).fetchone()[0]
     return GroupFacts(
         settings=settings_from_json(group["settings"]),
         generation=group["generation"],
         members={row["receiver_id"]: _member(row) for row in members},
         last_seen={row["receiver_id"]: row["last_seen"] for row in members if row["last_seen"] is not None},
+        departed={row["receiver_id"]: bool(row["ended"]) for row in departed},
         epochs=[_epoch(row) for row in epochs],
         out=[OutRow(**row) for row in out],
         backlog=backlog,
