@@ -12,7 +12,7 @@ from hotspare.v1.alarm_pb2 import Alarm
 from hotspare.v1.alarm_service_pb2 import AlarmReceipt, AlarmSubmission, PublishAlarmRequest
 from hotspare_cli.errors import CliError
 from hotspare_cli.session import Session
-from hotspare_cli.uuid7 import uuid7
+from hotspare_rpc.alarm_ids import uuid7
 from hotspare_rpc.errors import from_rpc_error
 
 # Their outcome is unknown or will change: the same id again is safe (A2). An attempt without an answer is one
@@ -53,7 +53,7 @@ def numbered(first: Alarm, count: int) -> Iterator[Alarm]:
         alarm = Alarm()
         alarm.CopyFrom(first)
         alarm.zone = (first.zone + index) % _ZONES
-        alarm.alarm_id = first.alarm_id or uuid7()
+        alarm.alarm_id = first.alarm_id or str(uuid7())
         if not first.HasField("occur_time"):
             alarm.occur_time.FromDatetime(datetime.now(UTC))
         yield alarm

@@ -24,6 +24,11 @@ def word(enum: EnumDescriptor, number: int) -> str:
     return value.name.removeprefix(prefix).lower().replace("_", "-")
 
 
+def plural(count: int, noun: str) -> str:
+    """The noun as it stands behind that number."""
+    return noun if count == 1 else f"{noun}s"
+
+
 def role_word(number: int) -> str:
     """A role as `--role` takes it: `host`, `spare1`."""
     return word(Role.DESCRIPTOR, number).replace("spare-", "spare")

@@ -69,6 +69,7 @@ class Group:
         self._lines: dict[str, Line] = {}
         self._told_statuses: tuple[tuple[str, MemberStatus], ...] = ()
         self._lock = asyncio.Lock()
+        self._stopped: HotspareError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.state = decide.restarted(facts.settings, stored_state(facts), boottime())
@@ -89,6 +90,7 @@ class Group:
         """
         receiver_id, incarnation = hello.receiver_id, hello.incarnation
         async with self._lock:
+            self._check_open()
             known = self.members.get(receiver_id)
             ended = self.departed.get(receiver_id, False)
             check_attend(known, receiver_id, incarnation, member.machine_id, ended=ended)
@@ -212,7 +214,12 @@ class Group:
         self.delivery.wake()
 
     def open_pull(self, pull: PullSession, epoch: int, size: int) -> None:
-        """Serve a pull, where its receiver holds the epoch that it names; else it is stale."""
+        """Serve a pull, where its receiver holds the epoch that it names; else it is stale.
+
+        Raises:
+            HotspareError: what ends all streams, once the cloud stops.
+        """
+        self._check_open()
         holder = self.state.holder
         if (
             holder is None
@@ -280,6 +287,7 @@ class Group:
 
     async def stop(self, error: HotspareError) -> None:
         """End all streams with `error`, and note who was seen when."""
+        self._stopped = error
         self.notify()
         for line in self._lines.values():
             if line.session is not None:
@@ -403,6 +411,11 @@ class Group:
             return
         if not pull.agrees(report.pull_id, report.last_delivery, boottime()):
             self.delivery.reset()
+
+    def _check_open(self) -> None:
+        """A stream that begins while the cloud stops must not hold that up."""
+        if self._stopped is not None:
+            raise self._stopped
 
     def _may_deliver(self) -> bool:
         """Nothing new goes to a holder that is silent (timing rules, what counts as a loss)."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import Enum, IntEnum
 
+from hotspare_model.contact_id import is_event_code
 from hotspare_model.errors import field_invalid
 from hotspare_model.lease import LeaseTerms, check_terms, holder_lease
 
@@ -87,6 +88,8 @@ class GroupSettings:
         for name, (fewest, greatest) in numbers.items():
             if not fewest <= getattr(self, name) <= greatest:
                 raise field_invalid(name, f"must be from {fewest} to {greatest}")
+        if not is_event_code(self.takeover_event_code):
+            raise field_invalid("takeover_event_code", "must be a Contact ID code: three of 0-9 and B-F")
         check_terms(LeaseTerms(cloud=self.lease, holder=self.holder_lease))
         return self
 

@@ -287,14 +287,20 @@ class Work:
             self._on_confirmed(confirmations)
 
     def _settle(self) -> None:
-        """Release the epoch once nothing is left to do under it (timing 5)."""
-        if not self._guard.draining:
+        """Release the epoch once nothing is left to do under it (timing 5), also one that is over already."""
+        if self._guard.held and not self._guard.draining:
             return
         # What was in flight and refused has not been begun after all.
         self._forwarder.give_back()
         if not self._forwarder.drained:
             return
         if self._journal.unwritten_confirmations or self._journal.unstored(self.scope):
+            return
+        if not self._guard.held:
+            released = self._guard.released_through
+            self._guard, _ = self._guard.settle(self._clock.now())
+            if self._guard.released_through != released:
+                self._on_levels()
             return
         log_event(_log, logging.WARNING, "work_released", epoch=self._guard.held)
         self._step(self._guard.release(self._clock.now()))

@@ -11,8 +11,8 @@ from random import Random
 import grpc
 
 from hotspare.v1.alarm_pb2 import CODE_FORMAT_CONTACT_ID, Alarm, Qualifier
+from hotspare_rpc.alarm_ids import uuid7
 from hotspare_rpc.credentials import DeviceCredentials
-from hotspare_sim.alarm_ids import uuid7
 from hotspare_sim.line_log import LineLog
 from hotspare_sim.panel import Panel
 from hotspare_sim.publish import Publisher, Receipt, Refusal, StreamPublisher, UnaryPublisher

@@ -262,7 +262,8 @@ class Database:
     def _keep_reserve(self) -> None:
         """Lay the reserve down, where the disk has room for it."""
         try:
-            with self._reserve.open("wb") as file:
+            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
         except OSError:
             self._reserve.unlink(missing_ok=True)

@@ -378,8 +378,9 @@ class Receiver:
 
     async def crash(self) -> None:
         """End without a word, as a kill does; what was durable stays."""
-        self.path._work.close()
+        # The streams first: a process that was killed says nothing of its own end.
         self.path._end()
+        self.path._work.close()
         await self.journal.close()
         await self.grpc_channel.close()
         self.database.close()

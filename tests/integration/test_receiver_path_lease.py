@@ -147,6 +147,27 @@ async def test_f7_the_end_of_the_epoch_stops_all_writing_at_once(
     assert receiver.path.snapshot().waiting == 0
 
 
+async def test_timing_2_an_epoch_that_is_over_is_released_after_its_last_confirmation_is_stored(
+    receiver: Receiver, cloud: FakeCloud, arc: FakeArc
+) -> None:
+    got = mute(arc)
+    cloud.storing = False
+    receiver.start(patient(receiver))
+    cloud.publish(stored_alarm(1))
+    await until(lambda: got)
+    cloud.end_epoch(epoch=2)
+    await until(lambda: receiver.path.snapshot().lease.epoch == 0)
+    arc.say(arc.ack(got[0]))
+    await until(lambda: cloud.confirmed == [1])
+    beats = len(cloud.beats)
+    await until(lambda: len(cloud.beats) > beats + 2)
+    assert cloud.beats[-1].released_through == 0
+    cloud.storing = True
+    receiver.path._pull.reopen("the test wants the confirmation stored")
+    receiver.path._pull.changed()
+    await until(lambda: cloud.beats[-1].released_through == 1)
+
+
 async def test_timing_1_a_lease_that_ends_with_the_message_unsent_cuts_the_connection(
     receiver: Receiver, cloud: FakeCloud
 ) -> None:

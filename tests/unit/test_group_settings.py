@@ -55,6 +55,7 @@ def test_f7_a_lease_that_breaks_the_inequality_is_refused_with_the_arithmetic() 
         ("window", 10_001),
         ("sync_interval", seconds(4)),
         ("set_aside_after", 101),
+        ("takeover_event_code", "39"),
     ],
 )
 def test_a_setting_outside_its_range_is_refused_by_name(name: str, value: object) -> None:

@@ -279,3 +279,22 @@ def test_timing_1_nobody_ever_writes_beyond_the_grants_of_an_epoch_that_is_not_o
             if guard.may_write(one, now):
                 assert one > over
                 assert now < promised[one]
+
+
+# --- 7: what is over is told as released, once nothing of it is left ---
+
+
+def test_timing_2_an_epoch_that_is_over_is_released_once_it_is_settled() -> None:
+    over = holding().heard(state(2, epoch=2, grant=False, ended_through=1), 101.0)[0]
+    assert (over.held, over.released_through) == (0, 0)
+    assert over.settle(101.5)[0].released_through == 1
+
+
+def test_timing_2_an_epoch_that_is_held_is_never_released_by_settling() -> None:
+    guard = holding()
+    assert guard.settle(101.0) == (guard, ())
+
+
+def test_timing_2_settling_releases_no_epoch_of_another() -> None:
+    over = holding().heard(state(2, epoch=9, grant=False, ended_through=9), 101.0)[0]
+    assert over.settle(101.5)[0].released_through == 1

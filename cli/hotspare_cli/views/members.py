@@ -7,7 +7,7 @@ from hotspare.v1.group_pb2 import Group, Member, MemberStatus, StandbyReason, Sy
 from hotspare.v1.receiver_service_pb2 import EnableHotSpareResponse
 from hotspare.v1.role_service_pb2 import ListMembersResponse
 from hotspare_cli.layout import Cell, CellLike, Facts, Grid, Lines, Part, Tone, grid, state
-from hotspare_cli.words import NONE, ago, clock, duration, number, role_word, word
+from hotspare_cli.words import NONE, ago, clock, duration, number, plural, role_word, word
 
 SELF_MARK = "*"
 
@@ -52,7 +52,8 @@ def group_facts(group: Group, members: Iterable[Member], now: datetime) -> Facts
     if group.pinned_receiver_id:
         pairs.append(("Pinned", names.get(group.pinned_receiver_id, group.pinned_receiver_id)))
     for hold in group.holds:
-        text = f"{number(hold.alarms)} alarms of epoch {number(hold.epoch)}, up to {duration(hold.remaining)}"
+        alarms = f"{number(hold.alarms)} {plural(hold.alarms, 'alarm')}"
+        text = f"{alarms} of epoch {number(hold.epoch)}, up to {duration(hold.remaining)}"
         pairs.append(("Held", Cell(text, Tone.WATCH)))
     return Facts(tuple(pairs))
 
@@ -118,4 +119,4 @@ def _backlog(group: Group, now: datetime) -> CellLike:
         return "no alarms"
     oldest = group.backlog_oldest_time
     age = f", the oldest received {ago(oldest, now)}" if group.HasField("backlog_oldest_time") else ""
-    return f"{number(group.backlog)} alarms{age}"
+    return f"{number(group.backlog)} {plural(group.backlog, 'alarm')}{age}"

@@ -79,7 +79,7 @@ def restarted(settings: GroupSettings, stored: GroupState, now: float) -> GroupS
         holder=holder,
         holds=tuple(replace(hold, until=until) for hold in stored.holds),
         judge_after=now + settings.restart_grace.total_seconds(),
-        idle_since=None if holder else now,
+        idle_since=None if holder or not stored.epoch else now,
     )
 
 

@@ -1,17 +1,14 @@
 """What was delivered to this receiver, and what goes to the ARC next.
 
-1. Each output has a lane: the alarms that wait for it, per device in the order of their delivery (A3). Of all
-devices
+1. Each output has a lane: the alarms that wait for it, per device in the order of their delivery (A3). Of all devices
    whose turn it is, the one with the oldest alarm (the lowest number) goes first.
-2. One message is in flight in a lane. A device's next alarm never passes its earlier one, whatever came of
-that. 3. A refused alarm (DUH, NAK) is tried again after a backoff that holds up its own device alone. One
-that met silence
-   or a lost link is the first again as soon as there is a link: the link has a backoff of its own.
-4. An alarm is confirmed once every required output has confirmed it, and there is at least one (A4). 5. An
-alarm that is here already is not taken twice; one that is known to be confirmed is confirmed again, not sent.
-6. When an epoch is over, all that is not in flight is dropped. An answer that still comes is a fact, and
-counts (F7). 7. When the work is given back, what the ARC has surely not seen goes back at once; what was
-begun is finished (F5).
+2. One message is in flight in a lane. A device's next alarm never passes its earlier one, whatever came of that.
+3. A refused alarm (DUH, NAK) is tried again after a backoff that holds up its own device alone. One that met silence or
+   a lost link is the first again as soon as there is a link: the link has a backoff of its own.
+4. An alarm is confirmed once every required output has confirmed it, and there is at least one (A4).
+5. An alarm that is here already is not taken twice; one that is known to be confirmed is confirmed again, not sent.
+6. When an epoch is over, all that is not in flight is dropped. An answer that still comes is a fact, and counts (F7).
+7. When the work is given back, what the ARC has surely not seen goes back at once; what was begun is finished (F5).
 
 Pure: no clock, no I/O. Every step costs the logarithm of what waits, at most.
 """

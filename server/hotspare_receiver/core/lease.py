@@ -1,15 +1,15 @@
 """The holder's guard: whether this receiver may write alarms to its ARC, at this very moment.
 
-1. The clock is read before a beat is sent. A grant that answers beat n is valid until sent(n) + lease,
-however late
-   it arrives. Of several grants for one epoch the one that lasts longest counts.
-2. A grant that names a beat we never sent, or sent too long ago to remember, grants nothing. 3. A state older
-than the newest one seen is ignored; a new boot of the cloud is newer than every earlier one. 4. An epoch that
-ended, was released or was fenced here is over: no grant brings it back. An epoch below the group's
+1. The clock is read before a beat is sent. A grant that answers beat n is valid until sent(n) + lease, however late it
+   arrives. Of several grants for one epoch the one that lasts longest counts.
+2. A grant that names a beat we never sent, or sent too long ago to remember, grants nothing.
+3. A state older than the newest one seen is ignored; a new boot of the cloud is newer than every earlier one.
+4. An epoch that ended, was released or was fenced here is over: no grant brings it back. An epoch below the group's
    current one has ended as well.
-5. Writing needs the held epoch, not over, and a lease that has not run out. A lease that ran out can be
-renewed. 6. While the cloud says to yield, or this receiver wants to stop, nothing new is taken (F5). Both are
-levels.
+5. Writing needs the held epoch, not over, and a lease that has not run out. A lease that ran out can be renewed.
+6. While the cloud says to yield, or this receiver wants to stop, nothing new is taken (F5). Both are levels.
+7. An epoch that is over is told as released once nothing of it can leave this machine any more and the cloud has stored
+   all that was confirmed: that is proof for the cloud, and what it holds for that epoch need not wait longer.
 
 Pure: `LeaseGuard` is a value; each event gives the next guard, and what changed.
 """
@@ -180,6 +180,12 @@ class LeaseGuard:
     def release(self, now: float) -> tuple["LeaseGuard", tuple[Change, ...]]:
         """Nothing is written under the held epoch any more, and the cloud stored all that was confirmed."""
         return self._changed_to(replace(self, released_through=max(self.released_through, self.epoch)), now)
+
+    def settle(self, now: float) -> tuple["LeaseGuard", tuple[Change, ...]]:
+        """Of the newest epoch that was ours and is over, nothing is in flight and nothing is left to be told (7)."""
+        if self.held or self.epoch <= self.released_through:
+            return self, ()
+        return self._changed_to(replace(self, released_through=self.epoch), now)
 
     def fence(self, now: float) -> tuple["LeaseGuard", tuple[Change, ...]]:
         """Nothing may be written any more under any epoch that was ours so far, whatever the cloud says."""
