@@ -12,6 +12,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from hotspare_cloud.clock import StallWatch
+from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
 from hotspare_cloud.store.base import AccountRow, DeviceRow, GroupRow, Store, TokenRow
 from hotspare_model.errors import HotspareError, Reason
@@ -67,6 +68,7 @@ class Directory:
 
     # Accounts.
 
+    @finished
     async def create_account(self, arc_id: str, key_sha256: bytes, sub_accounts: Sequence[str]) -> AccountRow:
         """Create an account and its groups. Raises HotspareError RESOURCE_EXISTS."""
         account = AccountRow(arc_id, key_sha256, time.time())
@@ -75,6 +77,7 @@ class Directory:
         await self._load_new_groups()
         return account
 
+    @finished
     async def create_sub_account(self, arc_id: str, sub_account: str) -> None:
         """Add a group to an account. Raises HotspareError RESOURCE_NOT_FOUND."""
         self.account(arc_id)
@@ -172,11 +175,13 @@ class Directory:
         """All tokens, by name."""
         return sorted(self._tokens.values(), key=lambda token: (token.name, token.created_at))
 
+    @finished
     async def create_token(self, token: TokenRow) -> None:
         """Keep a token. Raises HotspareError RESOURCE_EXISTS."""
         await self._store.create_token(token)
         self._tokens[token.sha256] = token
 
+    @finished
     async def revoke_token(self, name: str) -> TokenRow:
         """Revoke the token of a name. Raises HotspareError RESOURCE_NOT_FOUND."""
         named = [token for token in self.tokens() if token.name == name]

@@ -1,9 +1,9 @@
 """How much room the data folder's disk has."""
 
-from hotspare_store.database import Database
+from hotspare_store.database import RESERVE_BYTES, Database
 from hotspare_store.folder import DataFolder
 
-ROOM_FOR_RESERVE = 64 * 1024 * 1024
+ROOM_FOR_RESERVE = 2 * RESERVE_BYTES
 """Free bytes from which the database's reserve is laid down again."""
 
 

@@ -4,6 +4,7 @@ Everything that concerns who works passes `_step`, one event at a time. An epoch
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from hotspare_cloud.core.state import (
     Tick,
 )
 from hotspare_cloud.delivery import Delivery, PullSession, Stale, Stored, Withdraw, missing
+from hotspare_cloud.finish import finished, start
 from hotspare_cloud.moves import Moves
 from hotspare_cloud.restore import restored_window, stored_state
 from hotspare_cloud.store.base import GroupFacts, GroupRow, Store
@@ -81,6 +83,19 @@ class Group:
     # Attend.
 
     async def attend(self, member: Membership, hello: Attended) -> AttendSession:
+        """Admit a process of a member and open its line; see `_attend`. One that left meanwhile is parted again."""
+        admission = start(self._attend(member, hello))
+        try:
+            return await asyncio.shield(admission)
+        except asyncio.CancelledError:
+            start(self._part_admitted(admission))
+            raise
+
+    async def _part_admitted(self, admission: asyncio.Task[AttendSession]) -> None:
+        with contextlib.suppress(HotspareError):
+            await self.part(await admission)
+
+    async def _attend(self, member: Membership, hello: Attended) -> AttendSession:
         """Admit a process of a member and open its line.
 
         `member` is how it describes itself, with the generation of the membership that it knows (0: none).
@@ -116,6 +131,7 @@ class Group:
             self._send(receiver_id, granted=False, beat=line.beat)
             return session
 
+    @finished
     async def beat(self, session: AttendSession, beat: Beat, echo: tuple[str, int], report: Report) -> None:
         """Take a beat of a member: `echo` is the boot and number of the state that it saw last."""
         async with self._lock:
@@ -134,6 +150,7 @@ class Group:
             self._check_pull(session, report)
             self.delivery.wake()
 
+    @finished
     async def part(self, session: AttendSession) -> None:
         """A stream ended, for whatever reason."""
         async with self._lock:
@@ -144,6 +161,7 @@ class Group:
 
     # Members.
 
+    @finished
     async def join(self, member: Membership) -> Membership:
         """Store a member that was admitted by `check_join`, which the caller did under `membership_lock`."""
         async with self._lock:
@@ -171,6 +189,7 @@ class Group:
             await self._step(PostsChanged(self._posts()))
             return joined
 
+    @finished
     async def leave(
         self,
         receiver_ids: Sequence[str],
@@ -233,6 +252,7 @@ class Group:
             return
         self.delivery.open(pull, min(size, self.state.settings.window))
 
+    @finished
     async def confirm(self, pull: PullSession, epoch: int, ranges: Sequence[tuple[int, int]], *, last: bool) -> bool:
         """Take a confirmation, which is a fact however late it comes (F7), and answer when it is durable.
 

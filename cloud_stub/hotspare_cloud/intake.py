@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from hotspare_cloud.directory import Directory
+from hotspare_cloud.finish import finished
 from hotspare_cloud.store.base import AlarmStore, DeviceRow, NewAlarm
 from hotspare_model.alarm import TEXT_LIMIT, Alarm, AlarmMark, AlarmPath, CodeFormat, StoredAlarm
 from hotspare_model.dc09_text import sanitise
@@ -121,6 +122,7 @@ class Intake:
                 limit=WAITING_LIMIT,
             )
 
+    @finished
     async def publish(self, device: DeviceRow, alarms: Sequence[Alarm]) -> list[Receipt]:
         """Store alarms of a device, checked before, in their order; return when they survive a power cut (A1, A2).
 

@@ -76,6 +76,7 @@ class Database:
         self._reader_pool = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._failed = False
         self._closed = False
+        self._reserve_spent = False
         self._writer = self._connect()
         self._reader: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
@@ -140,6 +141,8 @@ class Database:
         """
         if self._failed or self._closed:
             raise store_failed()
+        if self._reserve_spent and not vital and not self.restore_reserve():
+            raise _disk_full()
         loop = asyncio.get_running_loop()
         write = _Write(work, vital, loop, loop.create_future())
         self._inbox.put(write)
@@ -232,7 +235,10 @@ class Database:
     def _commit_full(self, group: list[_Write]) -> None:
         """The disk is full: what is vital gets the reserve, each for itself; the rest is refused."""
         self.counters.full += 1
-        self._reserve.unlink(missing_ok=True)
+        if any(write.vital for write in group):
+            # From here on only what is vital is written, until there is room to lay it down again.
+            self._reserve_spent = True
+            self._reserve.unlink(missing_ok=True)
         for write in group:
             if write.vital:
                 try:
@@ -243,9 +249,7 @@ class Database:
                     if not _is_full(error):
                         self._fail(error)
                         return
-            write.error = HotspareError(
-                Reason.DISK_LOW, "the disk is full", retry_after=RETRY_WHEN_FULL, free_bytes=0, floor_bytes=0
-            )
+            write.error = _disk_full()
 
     def _undo(self) -> None:
         if self._writer.in_transaction:
@@ -272,7 +276,13 @@ class Database:
         """Lay the reserve down again after it was given up and the disk has room. Returns whether it is there."""
         if not self._reserve.exists():
             self._keep_reserve()
-        return self._reserve.exists()
+        if self._reserve.exists():
+            self._reserve_spent = False
+        return not self._reserve_spent
+
+
+def _disk_full() -> HotspareError:
+    return HotspareError(Reason.DISK_LOW, "the disk is full", retry_after=RETRY_WHEN_FULL, free_bytes=0, floor_bytes=0)
 
 
 def _all_names(migrations: sqlite_utils.Migrations) -> set[str]:

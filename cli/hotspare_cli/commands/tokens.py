@@ -46,7 +46,7 @@ def list_(target: Target, output: OutputForm) -> None:
     metavar="NAME",
     help="A subscription that it may open; the role feed needs at least one.",
 )
-@click.option("--days", type=click.IntRange(1, 36500), help="How long it is valid. Without it: until it is revoked.")
+@click.option("--days", type=click.IntRange(1, 3650), help="How long it is valid. Without it: until it is revoked.")
 @click.option("--out", type=FILE, help="Write it to this new file (mode 0600), instead of showing it.")
 @output_option
 @click.pass_obj

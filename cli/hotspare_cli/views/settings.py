@@ -18,7 +18,7 @@ def _pairs(settings: ReceiverSettings) -> Iterator[tuple[str, CellLike]]:
     yield "Cloud certificates", "of its own" if settings.cloud_ca_pem else "the system's"
     yield (
         "TLS to the cloud",
-        yes_no(settings.cloud_tls) if settings.HasField("cloud_tls") else "unless on loopback",
+        yes_no(settings.cloud_tls) if settings.HasField("cloud_tls") else "yes, for its CA is named" if settings.cloud_ca_pem else "unless on loopback",
     )
     yield "ARC id", settings.arc_id or "not set"
     yield "ARC key", "set" if settings.arc_key_set else "not set"

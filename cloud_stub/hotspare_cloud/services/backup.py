@@ -17,6 +17,7 @@ from hotspare_cloud.core.backup import (
     same,
 )
 from hotspare_cloud.directory import Directory
+from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
 from hotspare_cloud.services.callers import VIEWER, Callers, Context
 from hotspare_cloud.services.convert import time_to_proto
@@ -76,9 +77,20 @@ class BackupService(backup_service_pb2_grpc.BackupServiceServicer):
             raise field_invalid("header", "lineage must have at most 64 characters, revision at most 2^62")
         changes, leads_to = await _read(request_iterator)
         version = first.header.software_version[:64]
-        async with self._locks.setdefault(group.row.group_id, asyncio.Lock()):
-            backup = await asyncio.shield(self._store_push(group, header, changes, leads_to, version))
+        backup = await self._push(group, header, changes, leads_to, version)
         return backup_service_pb2.PushChangesResponse(backup=_table(backup))
+
+    @finished
+    async def _push(
+        self,
+        group: Group,
+        header: PushHeader,
+        changes: Sequence[record_pb2.RecordChange],
+        leads_to: Sequence[KindDigest],
+        version: str,
+    ) -> Backup:
+        async with self._locks.setdefault(group.row.group_id, asyncio.Lock()):
+            return await self._store_push(group, header, changes, leads_to, version)
 
     async def _store_push(
         self,

@@ -9,10 +9,11 @@ from hotspare_cloud.attendance import AttendSession
 from hotspare_cloud.core.admission import Membership, check_join
 from hotspare_cloud.core.state import Attended, Beat
 from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory, shutting_down
+from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
 from hotspare_cloud.intake import UUID_FORM
 from hotspare_cloud.services import convert
-from hotspare_cloud.services.callers import ADMIN, VIEWER, Callers, Context
+from hotspare_cloud.services.callers import ADMIN, VIEWER, Callers, Context, ReceiverCaller
 from hotspare_cloud.services.paging import decode_number, encode_token, page_size
 from hotspare_cloud.services.streams import first_of
 from hotspare_cloud.store.base import AlarmStore
@@ -49,9 +50,18 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         if role is None:
             raise field_invalid("role", "must be HOST, SPARE_1, SPARE_2 or SPARE_3")
         wish = _described(request.receiver, caller.receiver_id, role)
+        group, member = await self._join(caller, wish, request.sub_account)
+        return role_service_pb2.JoinGroupResponse(
+            member=convert.member_to_proto(group, member, caller.receiver_id),
+            group=convert.group_to_proto(group),
+            settings=group_settings_to_proto(group.state.settings),
+        )
+
+    @finished
+    async def _join(self, caller: ReceiverCaller, wish: Membership, sub_account: str) -> tuple[Group, Membership]:
         # All groups of the account are looked at, so only one joins at a time.
         async with self._directory.membership_lock:
-            group = self._directory.group(caller.arc_id, request.sub_account)
+            group = self._directory.group(caller.arc_id, sub_account)
             before = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
             if before is not None and before is not group:
                 raise HotspareError(
@@ -61,12 +71,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                     role=before.members[caller.receiver_id].role.name,
                 )
             check_join(wish, group.row.sub_account, group.members, self._other_hosts(group))
-            member = await group.join(wish)
-        return role_service_pb2.JoinGroupResponse(
-            member=convert.member_to_proto(group, member, caller.receiver_id),
-            group=convert.group_to_proto(group),
-            settings=group_settings_to_proto(group.state.settings),
-        )
+            return group, await group.join(wish)
 
     def _other_hosts(self, group: Group) -> tuple[str, ...]:
         return tuple(
@@ -79,24 +84,33 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         self, request: role_service_pb2.LeaveGroupRequest, context: Context
     ) -> role_service_pb2.LeaveGroupResponse:
         """See role_service.proto."""
-        caller = self._callers.receiver(context)
-        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
-        if group is None:
-            return role_service_pb2.LeaveGroupResponse()
-        member = group.members[caller.receiver_id]
-        if request.generation and request.generation < member.generation:
-            return role_service_pb2.LeaveGroupResponse()
-        gone = [member]
-        if member.role is Role.HOST:
-            gone += [other for other in group.members.values() if other is not member]
-        ended = [convert.member_to_proto(group, other) for other in gone[1:]]
-        await group.leave(
-            [each.receiver_id for each in gone],
-            {caller.receiver_id: min(request.released_through, MAX_EPOCH)},
-            HotspareError(Reason.HOT_SPARE_ENDED, "the hot spare was switched off", generation=group.generation + 1),
-            ended=[other.receiver_id for other in gone[1:]],
-        )
-        return role_service_pb2.LeaveGroupResponse(ended_members=ended)
+        return await self._leave(self._callers.receiver(context), request)
+
+    @finished
+    async def _leave(
+        self, caller: ReceiverCaller, request: role_service_pb2.LeaveGroupRequest
+    ) -> role_service_pb2.LeaveGroupResponse:
+        # Behind a join of the same receiver whose caller has gone: what was asked later counts.
+        async with self._directory.membership_lock:
+            group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+            if group is None:
+                return role_service_pb2.LeaveGroupResponse()
+            member = group.members[caller.receiver_id]
+            if request.generation and request.generation < member.generation:
+                return role_service_pb2.LeaveGroupResponse()
+            gone = [member]
+            if member.role is Role.HOST:
+                gone += [other for other in group.members.values() if other is not member]
+            ended = [convert.member_to_proto(group, other) for other in gone[1:]]
+            await group.leave(
+                [each.receiver_id for each in gone],
+                {caller.receiver_id: min(request.released_through, MAX_EPOCH)},
+                HotspareError(
+                    Reason.HOT_SPARE_ENDED, "the hot spare was switched off", generation=group.generation + 1
+                ),
+                ended=[other.receiver_id for other in gone[1:]],
+            )
+            return role_service_pb2.LeaveGroupResponse(ended_members=ended)
 
     async def RemoveMember(
         self, request: role_service_pb2.RemoveMemberRequest, context: Context
@@ -189,7 +203,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                 yield convert.state_to_proto(state)
         finally:
             reader.cancel()
-            await asyncio.shield(group.part(session))
+            await group.part(session)
 
     async def _read(self, requests: AsyncIterator[Request], group: Group, session: AttendSession) -> None:
         try:

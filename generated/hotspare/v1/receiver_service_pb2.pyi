@@ -403,7 +403,7 @@ class ReceiverSettings(_message.Message):
     cloud_ca_pem: _builtins.str
     """PEM of the certificate authority of the cloud. Empty: the system's. Without TLS only loopback is allowed."""
     cloud_tls: _builtins.bool
-    """Whether the cloud is called with TLS. Unset: yes, unless its address is loopback."""
+    """Whether the cloud is called with TLS. Unset: yes, unless its address is loopback and no `cloud_ca_pem` is set."""
     etag: _builtins.str
     """Changes with every update."""
     history_max_bytes: _builtins.int

@@ -29,9 +29,11 @@ Answer = TypeVar("Answer")
 
 
 def uses_tls(settings: Settings) -> bool:
-    """Whether the cloud is called with TLS: as set, else unless its address is loopback (S3)."""
+    """Whether the cloud is called with TLS: as set, else unless its address is loopback and no CA is named (S3)."""
     if settings.cloud_tls is not None:
         return settings.cloud_tls
+    if settings.cloud_ca_pem:
+        return True
     try:
         return not parse_address(settings.cloud_address).is_loopback
     except AddressError:

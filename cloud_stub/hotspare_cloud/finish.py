@@ -1,0 +1,47 @@
+"""Work that goes on to its end although who asked for it has gone.
+
+A call may be cancelled at any await: the caller went away, its deadline passed, its stream ended. What changes the
+store and then the memory must not stop between the two.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from hotspare_model.errors import HotspareError
+from hotspare_rpc.logs import log_event
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
+_under_way: set[asyncio.Task[Any]] = set()
+
+
+def start(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+    """Run work in a task of its own that nobody cancels. An error that nobody hears is logged."""
+    task = asyncio.ensure_future(work)
+    _under_way.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def finished(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Decorate what has to be done whole once it began. Its caller still gets its result, and its own cancellation."""
+
+    @functools.wraps(method)
+    async def whole(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.shield(start(method(*args, **kwargs)))
+
+    return whole
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _under_way.discard(task)
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is not None and not isinstance(error, HotspareError):
+        log_event(_log, logging.ERROR, "work_failed", error=error)
