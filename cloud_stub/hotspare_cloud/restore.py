@@ -12,7 +12,9 @@ def stored_state(facts: GroupFacts) -> GroupState:
     holder = None
     if newest is not None and newest.ended_at is None:
         holder = Holder(newest.receiver_id, newest.incarnation, newest.machine_id, lease_until=0.0, heard_at=0.0)
-    holds = tuple(Hold(row.epoch, row.receiver_id, row.machine_id, until=0.0) for row in facts.epochs if row.held)
+    holds = tuple(
+        Hold(row.epoch, row.receiver_id, row.incarnation, row.machine_id, until=0.0) for row in facts.epochs if row.held
+    )
     return GroupState(
         settings=facts.settings, posts=posts, holder=holder, holds=holds, epoch=newest.epoch if newest else 0
     )

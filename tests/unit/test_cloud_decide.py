@@ -409,6 +409,28 @@ def test_f11_holds_last_across_a_restart(trial: Trial) -> None:
     assert trial.freed == [1]
 
 
+def test_f11_after_a_restart_of_the_cloud_the_old_holder_itself_frees_nothing_by_coming_back(trial: Trial) -> None:
+    """Found by the simulator: unknown to the new cloud, it looked like a new start of itself."""
+    trial.arrive("host", "one")
+    trial.state = decide.restarted(SETTINGS, replace(trial.state, attendance={}), trial.now)
+    trial.arrive("one")
+    trial.run(3.2, "one")
+    assert trial.working == "one"
+    trial.attend("host")
+    trial.beat("host", epoch=1)
+    assert trial.freed == []
+    trial.beat("host", epoch=1, released=1)
+    assert trial.freed == [1]
+
+
+def test_f7_a_release_that_is_told_with_the_attendance_is_proof(trial: Trial) -> None:
+    trial.arrive("host", "one")
+    trial.part("host")
+    trial.run(1.1, "one")
+    trial.feed(Attended("host", trial.incarnation("host"), 1, 1))
+    assert trial.freed == [1]
+
+
 def test_f11_a_restored_database_goes_on_above_what_any_member_has_seen(trial: Trial) -> None:
     trial.attend("host", highest=41)
     trial.beat("host", epoch=41)

@@ -172,15 +172,20 @@ def _attended(state: GroupState, event: Attended, now: float) -> GroupState:
     known = state.attendance.get(event.receiver_id)
     if event.highest_epoch <= HIGHEST_FLOOR:
         state = replace(state, floor=max(state.floor, event.highest_epoch))
+    released = min(event.released_through, state.epoch)
     if known and known.incarnation == event.incarnation:
-        return _with(state, event.receiver_id, replace(known, attached_at=now, parted_at=None))
-    fresh = Attendance(event.incarnation, attached_at=now, released_through=event.released_through)
+        released = max(released, known.released_through)
+        again = replace(known, attached_at=now, parted_at=None, released_through=released)
+        return _proved(_with(state, event.receiver_id, again), event.receiver_id, through=released)
+    fresh = Attendance(event.incarnation, attached_at=now, released_through=released)
     state = _with(state, event.receiver_id, fresh)
     holder = state.holder
     if holder and holder.receiver_id == event.receiver_id and holder.incarnation != event.incarnation:
         state = replace(state, holder=replace(holder, lost=Reason.RESTARTED))
-    # Admission has checked the machine: no older process of this receiver is left there.
-    return _proved(state, event.receiver_id, through=state.epoch)
+    # Admission has checked the machine: no other process of this receiver is left there. This one itself may still be
+    # writing, though we may not know it any more (a restart of the cloud): of that, its release alone is proof.
+    state = _proved(state, event.receiver_id, through=state.epoch, unless=event.incarnation)
+    return _proved(state, event.receiver_id, through=released)
 
 
 def _beat(state: GroupState, event: Beat, now: float) -> GroupState:
@@ -227,10 +232,15 @@ def _posts_changed(state: GroupState, event: PostsChanged) -> GroupState:
     return state
 
 
-def _proved(state: GroupState, receiver_id: str, through: int) -> GroupState:
-    """The receiver has surely stopped under its epochs up to `through`: their holds, and only theirs, end now."""
+def _proved(state: GroupState, receiver_id: str, through: int, unless: str = "") -> GroupState:
+    """The receiver has surely stopped under its epochs up to `through`: their holds, and only theirs, end now.
+
+    But for those of the incarnation `unless`.
+    """
     holds = tuple(
-        replace(hold, until=float("-inf")) if hold.receiver_id == receiver_id and hold.epoch <= through else hold
+        replace(hold, until=float("-inf"))
+        if hold.receiver_id == receiver_id and hold.epoch <= through and hold.incarnation != unless
+        else hold
         for hold in state.holds
     )
     return replace(state, holds=holds)
@@ -397,7 +407,8 @@ def _end(state: GroupState, now: float) -> tuple[GroupState, list[Effect]]:
     hold = not stopped and holder.lease_until > now
     holds = state.holds
     if hold:
-        holds = (*holds, Hold(state.epoch, holder.receiver_id, holder.machine_id, holder.lease_until))
+        ended = Hold(state.epoch, holder.receiver_id, holder.incarnation, holder.machine_id, holder.lease_until)
+        holds = (*holds, ended)
     return replace(state, holder=None, holds=holds), [EndEpoch(state.epoch, hold)]
 
 

@@ -78,6 +78,7 @@ class Hold:
 
     epoch: int
     receiver_id: str
+    incarnation: str
     machine_id: str
     until: float
 
