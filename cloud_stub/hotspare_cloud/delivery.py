@@ -192,8 +192,12 @@ class Delivery:
         taken = self.window.take(page, alarms)
         if taken:
             # Noted before it is sent: after a restart of the cloud it must be known who may have what.
-            await self._store.note_delivery(self._group_id, epoch, [alarm.number for alarm in taken])
-            if self.pull is pull:
+            numbers = [alarm.number for alarm in taken]
+            waiting = set(await self._store.note_delivery(self._group_id, epoch, numbers))
+            # What an earlier holder confirmed since the page was read is not sent again.
+            self.window.confirmed(number for number in numbers if number not in waiting)
+            taken = [alarm for alarm in taken if alarm.number in waiting]
+            if taken and self.pull is pull:
                 pull.deliver(epoch, taken, self._clock())
                 self.delivered += len(taken)
                 self.redelivered += sum(1 for alarm in taken if alarm.deliveries)

@@ -7,14 +7,17 @@ store and then the memory must not stop between the two.
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
-from hotspare_model.errors import HotspareError
+from hotspare_model.errors import HotspareError, Reason
 from hotspare_rpc.logs import log_event
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+DISK_RETRY = 0.5
+"""Seconds between attempts to store something on a full disk."""
 
 _log = logging.getLogger(__name__)
 _under_way: set[asyncio.Task[Any]] = set()
@@ -36,6 +39,22 @@ def finished(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corouti
         return await asyncio.shield(start(method(*args, **kwargs)))
 
     return whole
+
+
+async def until_room(write: Callable[[], Awaitable[None]]) -> None:
+    """Store what has been decided, also when the disk is full for a while.
+
+    For what can't be taken back: the window has stopped delivering under an epoch before its end is stored, so the
+    group waits, and answers no beat meanwhile.
+    """
+    while True:
+        try:
+            return await write()
+        except HotspareError as error:
+            if error.reason is not Reason.DISK_LOW:
+                raise
+            log_event(_log, logging.ERROR, "decision_waits_for_disk")
+        await asyncio.sleep(DISK_RETRY)
 
 
 def _ended(task: asyncio.Task[Any]) -> None:

@@ -5,6 +5,7 @@ Everything that concerns who works passes `_step`, one event at a time. An epoch
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +15,8 @@ from typing import Any
 from hotspare_cloud.attendance import AttendSession, CloudState, Line, Report
 from hotspare_cloud.clock import STALL, StallWatch, boottime
 from hotspare_cloud.core import decide
-from hotspare_cloud.core.admission import Membership, check_attend, superseding
+from hotspare_cloud.core.admission import Membership, check_attend, check_straggler, superseding
 from hotspare_cloud.core.state import (
-    PLANNED,
     Attended,
     Beat,
     BeginEpoch,
@@ -35,7 +35,7 @@ from hotspare_cloud.core.state import (
     Tick,
 )
 from hotspare_cloud.delivery import Delivery, PullSession, Stale, Stored, Withdraw, missing
-from hotspare_cloud.finish import finished, start
+from hotspare_cloud.finish import finished, start, until_room
 from hotspare_cloud.moves import Moves
 from hotspare_cloud.restore import restored_window, stored_state
 from hotspare_cloud.store.base import GroupFacts, GroupRow, Store
@@ -110,6 +110,8 @@ class Group:
             ended = self.departed.get(receiver_id, False)
             check_attend(known, receiver_id, incarnation, member.machine_id, ended=ended)
             assert known is not None
+            here = decide.present(self.state, receiver_id, boottime())
+            check_straggler(known, incarnation, here=here)
             described = replace(
                 member,
                 role=known.role,
@@ -264,13 +266,14 @@ class Group:
         self.confirmed += len(result.newly)
         if epoch != self.delivery.window.epoch:
             self.late_confirmations += len(result.newly)
-        for number in self.delivery.window.confirmed(result.newly):
+        # Also what was confirmed before: it may be out again, taken from a page that was read just before that.
+        for number in self.delivery.window.confirmed(result.known):
             if epoch != self.delivery.window.epoch and self.delivery.pull is not None:
                 self.delivery.pull.send(Withdraw(number))
         if not result.known and not last:
             return False
         pull.send(Stored(epoch, result.known, missing(ranges, result.known)))
-        if result.newly:
+        if result.known:
             self.delivery.wake()
         return True
 
@@ -364,33 +367,19 @@ class Group:
                 case BeginEpoch():
                     begun = effect
                 case FreeHold(epoch):
-                    await self._store.free_hold(self.row.group_id, epoch)
+                    await until_room(functools.partial(self._store.free_hold, self.row.group_id, epoch))
                 case Tell() | TellAll():
                     pass
         if ended is None and begun is None:
             return
         role = self.members[begun.receiver_id].role if begun else None
-        await self._store.change_epoch(self.row.group_id, ended, begun, role)
+        await until_room(functools.partial(self._store.change_epoch, self.row.group_id, ended, begun, role))
         if begun is None:
             self.working_since = None
             return
         self.working_since = time.time()
         self.delivery.window.begin(begun.epoch)
-        self.moves.begun(begun)
-        log_event(
-            _log,
-            logging.WARNING,
-            "working_changed",
-            **self._name(),
-            epoch=begun.epoch,
-            to=begun.receiver_id,
-            role=role.name if role else None,
-            previous=begun.previous,
-            reason=begun.reason.value,
-            planned=begun.reason in PLANNED,
-            gap_seconds=round(begun.gap, 3),
-            held=self.delivery.window.held(),
-        )
+        self.moves.begun(begun, role, self.delivery.window.held(), self._name())
 
     def _send(self, receiver_id: str, *, granted: bool, beat: int) -> None:
         line = self._lines.get(receiver_id)

@@ -1,8 +1,15 @@
-"""What happened to the working role of one group since the cloud started, for metrics."""
+"""What happened to the working role of one group since the cloud started, for the log and metrics."""
 
+import logging
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from hotspare_cloud.core.state import PLANNED, BeginEpoch, Reason
+from hotspare_model.group import Role
+from hotspare_rpc.logs import log_event
+
+_log = logging.getLogger(__name__)
 
 
 class Moves:
@@ -19,8 +26,22 @@ class Moves:
         self.gaps: list[float] = []
         """Seconds that nobody worked, of each unplanned move that was not collected yet."""
 
-    def begun(self, effect: BeginEpoch) -> None:
-        """An epoch began."""
+    def begun(self, effect: BeginEpoch, role: Role | None, held: int, group: Mapping[str, Any]) -> None:
+        """An epoch began: count it, and log it. `held` are the alarms that wait for ended ones."""
+        log_event(
+            _log,
+            logging.WARNING,
+            "working_changed",
+            **group,
+            epoch=effect.epoch,
+            to=effect.receiver_id,
+            role=role.name if role else None,
+            previous=effect.previous,
+            reason=effect.reason.value,
+            planned=effect.reason in PLANNED,
+            gap_seconds=round(effect.gap, 3),
+            held=held,
+        )
         self.by_reason[effect.reason] += 1
         self.last_gap = effect.gap
         self.gap_seconds += effect.gap

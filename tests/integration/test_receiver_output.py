@@ -1,5 +1,8 @@
 """One DC-09 output alone, against a scripted ARC."""
 
+import socket
+import struct
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -7,10 +10,13 @@ from datetime import timedelta
 import pytest
 
 from hotspare_receiver.clock import SystemClock
+from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.core.forwarder import Delivered, Outcome, Sending
 from hotspare_receiver.history import AttemptRecord
+from hotspare_receiver.outputs import link
 from hotspare_receiver.outputs.sender import Dc09Output
 from hotspare_receiver.snapshot import Dc09Config, LinkState, OutputConfig
+from hotspare_rpc.address import Address
 from tests.integration.path_fakes import FakeArc, stored_alarm, until
 
 
@@ -100,3 +106,36 @@ async def test_s4_an_alarm_that_fits_no_frame_is_refused_and_holds_up_nobody(arc
     assert [attempt.outcome for attempt in source.attempts] == [Outcome.REFUSED, Outcome.CONFIRMED]
     assert "does not fit" in source.attempts[0].detail
     sending.close()
+
+
+async def test_o2_an_arc_that_resets_at_every_accept_is_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found from outside: made and lost within one turn of the loop, the link was never opened again."""
+    monkeypatch.setattr(link, "BACKOFF", Backoff(first=0.001, longest=0.002))
+    accepted = 0
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def reset_all() -> None:
+        # In a thread, as another process would: the reset then comes before the loop has finished its own part.
+        nonlocal accepted
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            accepted += 1
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+
+    thread = threading.Thread(target=reset_all, daemon=True)
+    thread.start()
+    address = Address(*listener.getsockname())
+    dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(0))
+    out = Dc09Output(OutputConfig("arc", (address,), True, dc09), ScriptedSource(list(range(1, 5000))), SystemClock())
+    out.want(True)
+    try:
+        await until(lambda: accepted >= 300, 20)
+    finally:
+        out.close()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()

@@ -9,6 +9,7 @@ from hotspare_cloud.core.admission import (
     Membership,
     check_attend,
     check_join,
+    check_straggler,
     free_roles,
     superseding,
     warnings,
@@ -126,3 +127,23 @@ def test_x2_one_without_a_role_is_told_why(ended: bool, reason: Reason) -> None:
     with pytest.raises(HotspareError) as caught:
         check_attend(None, "h", "a", "m", ended=ended)
     assert caught.value.reason is reason
+
+
+OLDER, NEWER = "01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"
+
+
+def test_f7_a_late_word_of_a_dead_process_does_not_put_the_living_one_out() -> None:
+    """Found by the simulator: handled last, the older of two would have superseded the newer for good."""
+    known = replace(HOST, incarnation=NEWER)
+    with pytest.raises(HotspareError) as caught:
+        check_straggler(known, OLDER, here=True)
+    assert caught.value.reason is Reason.STREAM_SUPERSEDED
+
+
+def test_f7_one_that_looks_older_is_taken_once_the_other_is_lost() -> None:
+    check_straggler(replace(HOST, incarnation=NEWER), OLDER, here=False)
+
+
+@pytest.mark.parametrize("incarnation", [NEWER, OLDER, "no uuid", "00000000-0000-4000-8000-000000000000"])
+def test_f7_what_is_not_older_is_taken(incarnation: str) -> None:
+    check_straggler(replace(HOST, incarnation=OLDER), incarnation, here=True)

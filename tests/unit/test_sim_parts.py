@@ -1,10 +1,8 @@
 """The small parts of the simulators: ids, panels, logs, what came before."""
 
 import os
-from itertools import count
 from pathlib import Path
 from random import Random
-from uuid import UUID
 
 import pytest
 

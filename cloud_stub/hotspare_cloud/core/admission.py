@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import SPARE_ROLES, Role
@@ -114,6 +115,31 @@ def check_attend(
             receiver_id=receiver_id,
             incarnation=incarnation,
         )
+
+
+def check_straggler(member: Membership, incarnation: str, *, here: bool) -> None:
+    """Refuse for now an unknown incarnation that began before the one that attends, while that one is `here`.
+
+    It is the word of a dead process that was held up on the way: taken for the newer one, it would put the living one
+    out. Where a clock was set back and it is the newer one after all, it tries again, and is taken once the other is
+    lost.
+    Incarnations are UUIDv7: their order is that of their starts.
+
+    Raises:
+        HotspareError: STREAM_SUPERSEDED.
+    """
+    ordered = _is_ordered(incarnation) and _is_ordered(member.incarnation)
+    if here and ordered and incarnation < member.incarnation:
+        raise HotspareError(
+            Reason.STREAM_SUPERSEDED, "a process of this receiver that was started later attends", stream="attend"
+        )
+
+
+def _is_ordered(incarnation: str) -> bool:
+    try:
+        return UUID(incarnation).version == 7 and str(UUID(incarnation)) == incarnation
+    except ValueError:
+        return False
 
 
 def superseding(member: Membership, incarnation: str) -> tuple[str, ...]:

@@ -243,8 +243,8 @@ class AlarmStore(Protocol):
         """Alarms that are not confirmed with numbers above `after`, by number."""
         ...
 
-    async def note_delivery(self, group_id: int, epoch: int, numbers: Sequence[int]) -> None:
-        """Store that alarms go out under an epoch, before they do."""
+    async def note_delivery(self, group_id: int, epoch: int, numbers: Sequence[int]) -> Sequence[int]:
+        """Store that alarms go out under an epoch, before they do. Returns those that still wait: only they may go."""
         ...
 
     async def confirm(

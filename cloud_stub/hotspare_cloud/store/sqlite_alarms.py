@@ -25,20 +25,19 @@ class SqliteAlarms:
         """See AlarmStore."""
         return cast(list[WaitingAlarm], await self._db.read(lambda db: _waiting(db, group_id, after, limit)))
 
-    async def note_delivery(self, group_id: int, epoch: int, numbers: Sequence[int]) -> None:
+    async def note_delivery(self, group_id: int, epoch: int, numbers: Sequence[int]) -> Sequence[int]:
         """See AlarmStore."""
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> list[int]:
+            count = "UPDATE alarm SET deliveries = deliveries + 1 WHERE group_id = ? AND number = ? AND state = 0"
+            waiting = [number for number in numbers if db.execute(count, (group_id, number)).rowcount]
             db.executemany(
                 "INSERT INTO delivery (group_id, epoch, number) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                [(group_id, epoch, number) for number in numbers],
+                [(group_id, epoch, number) for number in waiting],
             )
-            db.executemany(
-                "UPDATE alarm SET deliveries = deliveries + 1 WHERE group_id = ? AND number = ?",
-                [(group_id, number) for number in numbers],
-            )
+            return waiting
 
-        await self._db.write(work, vital=True)
+        return cast(list[int], await self._db.write(work, vital=True))
 
     async def confirm(
         self, group_id: int, epoch: int, receiver_id: str, ranges: Sequence[tuple[int, int]], at: float

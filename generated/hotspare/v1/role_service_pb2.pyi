@@ -355,8 +355,9 @@ class AttendRequest(_message.Message):
         HIGHEST_EPOCH_FIELD_NUMBER: _builtins.int
         RELEASED_THROUGH_FIELD_NUMBER: _builtins.int
         incarnation: _builtins.str
-        """A UUID made at every start of the process. It also says: this process holds the exclusive lock of its data
-        folder, so no older one of this folder is left on this machine. Required.
+        """A UUIDv7 made at every start of the process: of two, the later one supersedes the other. It also says: this
+        process holds the exclusive lock of its data folder, so no older one of this folder is left on this machine.
+        Required.
         """
         sub_account: _builtins.str
         """The sub account; counts only without a role (G7)."""

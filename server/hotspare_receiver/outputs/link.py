@@ -114,6 +114,8 @@ class Link:
             wire.reset()
             return
         self._wire = wire
+        # The attempt is over, though its task learns of it later: the wire may be lost again before that.
+        self._connecting = None
         self._proven = False
         self._become(LinkState.UP)
         self._events.link_up()
@@ -151,6 +153,7 @@ class Link:
             self._connecting = asyncio.get_running_loop().create_task(task, name="output-connect")
 
     async def _connect(self, delay: float) -> None:
+        attempt = asyncio.current_task()
         await asyncio.sleep(delay)
         self._become(LinkState.CONNECTING)
         problem = "the output has no address"
@@ -159,15 +162,13 @@ class Link:
             try:
                 await asyncio.wait_for(self._open(address), CONNECT_TIMEOUT)
             except (OSError, TimeoutError) as error:
-                if self._wire is not None:
-                    break
+                if self._connecting is not attempt:
+                    return
                 problem = f"no connection to {address}: {_words(error)}"
                 self._turn += 1
                 continue
-            break
-        self._connecting = None
-        if self._turn < len(self._addresses):
             return
+        self._connecting = None
         self._turn = -1
         self._proven = False
         self._failed(problem)
