@@ -96,6 +96,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
     callers = Callers(directory)
 
     alarms = alarm.AlarmService(callers, intake)
+    pulls = alarm_pull.AlarmPullService(callers, directory)
 
     registry = CollectorRegistry()
     collector = CloudCollector(registry, directory, intake, store.database.counters, watch, lambda: disk.free)
@@ -112,10 +113,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
     )
     server.add(sync_service_pb2_grpc.add_SyncServiceServicer_to_server, sync_service_pb2_grpc.SyncServiceServicer())
     server.add(alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server, alarms)
-    server.add(
-        alarm_pull_service_pb2_grpc.add_AlarmPullServiceServicer_to_server,
-        alarm_pull.AlarmPullService(callers, directory),
-    )
+    server.add(alarm_pull_service_pb2_grpc.add_AlarmPullServiceServicer_to_server, pulls)
     server.add(account_service_pb2_grpc.add_AccountServiceServicer_to_server, AccountService(callers, directory))
     server.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionService())
 
@@ -136,6 +134,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
             housekeeping.cancel()
         server.set_serving(False)
         alarms.end_streams(shutting_down())
+        pulls.end_streams(shutting_down())
         if not failed.is_set():
             await directory.stop(shutting_down())
         await server.stop(STOP_GRACE)

@@ -33,7 +33,8 @@ class Directory:
         self.boot = str(uuid4())
         self.membership_lock = asyncio.Lock()
         """Held while a member joins: the rules look at all groups of the account."""
-        self.stopping = False
+        self.stopped = asyncio.Event()
+        """Set when the cloud stops: streams that wait for their caller end."""
         self._store = store
         self._watch = watch
         self._accounts: dict[str, AccountRow] = {}
@@ -63,7 +64,7 @@ class Directory:
 
     async def stop(self, error: HotspareError) -> None:
         """End all streams with `error`."""
-        self.stopping = True
+        self.stopped.set()
         await asyncio.gather(*(group.stop(error) for group in self._groups.values()))
 
     # Accounts.

@@ -27,11 +27,17 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
     def __init__(self, callers: Callers, directory: Directory) -> None:
         self._callers = callers
         self._directory = directory
+        self._pulls: set[PullSession] = set()
+
+    def end_streams(self, error: HotspareError) -> None:
+        """End all pulls, also those that are stale and wait for their receiver."""
+        for pull in self._pulls:
+            pull.end(error)
 
     async def PullAlarms(self, request_iterator: AsyncIterator[Request], context: Context) -> AsyncIterator[Response]:
         """See alarm_pull_service.proto."""
         caller = self._callers.receiver(context)
-        opening = (await first_of(request_iterator, "open")).open
+        opening = (await first_of(request_iterator, "open", self._directory.stopped)).open
         _check_open(opening)
         pull = PullSession(caller.receiver_id, opening.incarnation, opening.pull_id, boottime())
         group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
@@ -39,11 +45,13 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
             pull.send(Stale(0))
         else:
             group.open_pull(pull, opening.epoch, opening.window)
+        self._pulls.add(pull)
         reader = asyncio.create_task(self._read(request_iterator, pull, caller, group))
         try:
             while not isinstance(message := await pull.next_message(), Finished):
                 yield _encode(message)
         finally:
+            self._pulls.discard(pull)
             reader.cancel()
             if group is not None:
                 group.delivery.close(pull)

@@ -65,7 +65,7 @@ class BackupService(backup_service_pb2_grpc.BackupServiceServicer):
         caller = self._callers.receiver(context)
         group = self._callers.member_group(caller)
         _check_host(group, caller.receiver_id)
-        first = await first_of(request_iterator, "header")
+        first = await first_of(request_iterator, "header", self._directory.stopped)
         header = PushHeader(
             lineage=first.header.lineage,
             base_revision=first.header.base_revision,

@@ -165,7 +165,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
             while True:
                 await changed.wait()
                 changed.clear()
-                if self._directory.stopping:
+                if self._directory.stopped.is_set():
                     raise shutting_down()
                 yield role_service_pb2.WatchMembersResponse(
                     group=convert.group_to_proto(group), members=convert.members_to_proto(group, asking)
@@ -183,7 +183,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
     async def Attend(self, request_iterator: AsyncIterator[Request], context: Context) -> AsyncIterator[Response]:
         """See role_service.proto."""
         caller = self._callers.receiver(context)
-        hello = (await first_of(request_iterator, "hello")).hello
+        hello = (await first_of(request_iterator, "hello", self._directory.stopped)).hello
         # The role is the stored one; the one here is never looked at.
         member = _described(hello.receiver, caller.receiver_id, Role.HOST, generation=hello.generation)
         _check_hello(hello)
