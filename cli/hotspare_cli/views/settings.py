@@ -18,7 +18,7 @@ def _pairs(settings: ReceiverSettings) -> Iterator[tuple[str, CellLike]]:
     yield "Cloud certificates", "of its own" if settings.cloud_ca_pem else "the system's"
     yield (
         "TLS to the cloud",
-        yes_no(settings.cloud_tls) if settings.HasField("cloud_tls") else "yes, for its CA is named" if settings.cloud_ca_pem else "unless on loopback",
+        _tls(settings),
     )
     yield "ARC id", settings.arc_id or "not set"
     yield "ARC key", "set" if settings.arc_key_set else "not set"
@@ -32,3 +32,9 @@ def _pairs(settings: ReceiverSettings) -> Iterator[tuple[str, CellLike]]:
     if settings.history_max_bytes:
         yield "History kept up to", size(settings.history_max_bytes)
     yield "Disk floor", size(settings.disk_floor_bytes) if settings.disk_floor_bytes else "the default"
+
+
+def _tls(settings: ReceiverSettings) -> str:
+    if settings.HasField("cloud_tls"):
+        return yes_no(settings.cloud_tls)
+    return "yes, for its CA is named" if settings.cloud_ca_pem else "unless on loopback"
