@@ -146,6 +146,7 @@ class ReceiverServiceServicer:
         only with UNAVAILABLE, when the server stops.
 
         Callers: viewer. Idempotent.
+        Errors: UNAVAILABLE SHUTTING_DOWN.
         Deadline: none (stream). Retry: UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

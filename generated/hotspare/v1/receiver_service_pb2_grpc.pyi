@@ -49,6 +49,7 @@ class ReceiverServiceStub:
     only with UNAVAILABLE, when the server stops.
 
     Callers: viewer. Idempotent.
+    Errors: UNAVAILABLE SHUTTING_DOWN.
     Deadline: none (stream). Retry: UNAVAILABLE.
     """
     GetSettings: _grpc.UnaryUnaryMultiCallable[_receiver_service_pb2.GetSettingsRequest, _receiver_service_pb2.GetSettingsResponse]
@@ -184,6 +185,7 @@ class ReceiverServiceAsyncStub(ReceiverServiceStub):
     only with UNAVAILABLE, when the server stops.
 
     Callers: viewer. Idempotent.
+    Errors: UNAVAILABLE SHUTTING_DOWN.
     Deadline: none (stream). Retry: UNAVAILABLE.
     """
     GetSettings: _aio.UnaryUnaryMultiCallable[_receiver_service_pb2.GetSettingsRequest, _receiver_service_pb2.GetSettingsResponse]  # type: ignore[assignment]
@@ -326,6 +328,7 @@ class ReceiverServiceServicer:
         only with UNAVAILABLE, when the server stops.
 
         Callers: viewer. Idempotent.
+        Errors: UNAVAILABLE SHUTTING_DOWN.
         Deadline: none (stream). Retry: UNAVAILABLE.
         """
 
