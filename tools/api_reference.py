@@ -95,9 +95,7 @@ class _Page:
 
     def _enum(self, enum: EnumType) -> str:
         rows = ((f"`{value.name}`", str(value.number), _cell(value.comment)) for value in enum.values)
-        return "\n".join(
-            [self._heading(3, enum.name), _prose(enum.comment), _table(("value", "no.", "what"), rows)]
-        )
+        return "\n".join([self._heading(3, enum.name), _prose(enum.comment), _table(("value", "no.", "what"), rows)])
 
     def _field_type(self, field: Field) -> str:
         name = f"`{field.type.name}`" if field.type.is_scalar else self._type(field.type.name)

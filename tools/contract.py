@@ -221,8 +221,7 @@ def _message(message: DescriptorProto, comments: Comments, path: SourcePath, out
         name=name,
         comment=comments.get(path, ""),
         fields=tuple(
-            _field(field, message, maps, comments.get((*path, 2, i), ""))
-            for i, field in enumerate(message.field)
+            _field(field, message, maps, comments.get((*path, 2, i), "")) for i, field in enumerate(message.field)
         ),
         oneofs=tuple(
             Oneof(oneof.name, comments.get((*path, 8, i), ""))
@@ -234,9 +233,7 @@ def _message(message: DescriptorProto, comments: Comments, path: SourcePath, out
             for i, nested in enumerate(message.nested_type)
             if not nested.options.map_entry
         ),
-        enums=tuple(
-            _enum(nested, comments, (*path, 4, i), f"{name}.") for i, nested in enumerate(message.enum_type)
-        ),
+        enums=tuple(_enum(nested, comments, (*path, 4, i), f"{name}.") for i, nested in enumerate(message.enum_type)),
     )
 
 
@@ -272,7 +269,6 @@ def _enum(enum: EnumDescriptorProto, comments: Comments, path: SourcePath, outer
         name=f"{outer}{enum.name}",
         comment=comments.get(path, ""),
         values=tuple(
-            EnumValue(value.name, value.number, comments.get((*path, 2, i), ""))
-            for i, value in enumerate(enum.value)
+            EnumValue(value.name, value.number, comments.get((*path, 2, i), "")) for i, value in enumerate(enum.value)
         ),
     )

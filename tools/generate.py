@@ -109,12 +109,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Make what is generated from the protos.")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--check", action="store_true", help="only say what differs")
-    choice.add_argument(
-        "--artefacts", type=Path, metavar="DIR", help="write descriptor set and service config"
-    )
-    choice.add_argument(
-        "--baseline", action="store_true", help="move the descriptor set for breaking changes"
-    )
+    choice.add_argument("--artefacts", type=Path, metavar="DIR", help="write descriptor set and service config")
+    choice.add_argument("--baseline", action="store_true", help="move the descriptor set for breaking changes")
     chosen = parser.parse_args()
     try:
         if chosen.check:

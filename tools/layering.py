@@ -47,9 +47,7 @@ IMPURE_MODULES = (
     "secrets", "logging", "threading", "socket", "ssl", "select", "selectors", "subprocess",
     "multiprocessing", "concurrent",
 )  # fmt: skip
-IMPURE_NAMES = frozenset(
-    {"now", "utcnow", "today", "uuid1", "uuid4", "uuid6", "uuid7", "urandom", "import_module"}
-)
+IMPURE_NAMES = frozenset({"now", "utcnow", "today", "uuid1", "uuid4", "uuid6", "uuid7", "urandom", "import_module"})
 THEIR_OWNERS = frozenset({"datetime", "date", "uuid", "os", "importlib"})
 
 MAX_LINES = 500

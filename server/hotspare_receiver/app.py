@@ -82,8 +82,7 @@ class ReceiverApp:
         self._path: AlarmPath | None = None
         self._server: RpcServer | None = None
         self.failed = asyncio.Event()
-        """Set when the outcome of a commit is unknown: the process has to stop and recover at its next
-        start."""
+        """Set when the outcome of a commit is unknown: the process has to stop and recover at its next start."""
         self.address = ""
         self.metrics_address: str | None = None
 
@@ -274,8 +273,7 @@ class ReceiverApp:
 
 
 def reachable(bound: str) -> str:
-    """An address by which others may reach a server that is bound to `bound`: not `0.0.0.0`, but this host's
-    name."""
+    """An address by which others may reach a server that is bound to `bound`: not `0.0.0.0`, but this host's name."""
     if not bound:
         return ""
     address = parse_address(bound)

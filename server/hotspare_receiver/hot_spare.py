@@ -107,8 +107,7 @@ class HotSpare:
         return await self._finish(self._disable(operator, confirmed))
 
     def expelled(self, expulsion: Expulsion) -> None:
-        """The cloud said for good that this receiver has no role: clear it here. The path has stopped
-        already."""
+        """The cloud said for good that this receiver has no role: clear it here. The path has stopped already."""
         self.expulsion = expulsion
         log_event(_log, logging.WARNING, "role_lost", reason=expulsion.reason.value, detail=expulsion.message)
         self._spawn(self._clear_role())

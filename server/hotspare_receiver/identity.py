@@ -1,5 +1,4 @@
-"""Who this receiver is: its id (kept), its incarnation (new at every start), and the machine that it runs
-on."""
+"""Who this receiver is: its id (kept), its incarnation (new at every start), and the machine that it runs on."""
 
 import hashlib
 import socket

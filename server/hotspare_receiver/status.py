@@ -1,5 +1,4 @@
-"""How this receiver is, put together from its parts: the one source of GetStatus, WatchStatus and the
-metrics."""
+"""How this receiver is, put together from its parts: the one source of GetStatus, WatchStatus and the metrics."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -160,8 +160,7 @@ class Tokens:
         self._revoked[token.token_id] = asyncio.Event()
 
     def _touch(self, token: StoredToken) -> None:
-        """Note the use, to the minute: token.proto promises no more, and a write a call would cost too
-        much."""
+        """Note the use, to the minute: token.proto promises no more, and a write a call would cost too much."""
         minute = self._clock.wall().replace(second=0, microsecond=0)
         if token.last_used is not None and token.last_used >= minute:
             return

@@ -204,9 +204,7 @@ def test_docs_errors_md_tells_every_reason_and_no_other() -> None:
     assert ERRORS_PAGE.exists(), "docs/errors.md, the catalogue of the reasons, is missing"
     told = set()
     for line in ERRORS_PAGE.read_text(encoding="utf-8").splitlines():
-        heading_or_first_cell = re.match(
-            r"(?:#+\s+|\|\s*)`?(?:ERROR_REASON_)?([A-Z][A-Z0-9_]+)`?\s*(?:\||$)", line
-        )
+        heading_or_first_cell = re.match(r"(?:#+\s+|\|\s*)`?(?:ERROR_REASON_)?([A-Z][A-Z0-9_]+)`?\s*(?:\||$)", line)
         if heading_or_first_cell:
             told.add(heading_or_first_cell[1])
     reasons = codes_of_reasons().keys()

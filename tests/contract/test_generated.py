@@ -62,9 +62,7 @@ def test_floors_are_not_below_what_generated_code_refuses() -> None:
     floors = dict(line.split(">=") for line in project["dependencies"])
     folder = GENERATED / "hotspare" / "v1"
     protobuf = re.search(r"Protobuf Python Version: ([\d.]+)", (folder / "alarm_pb2.py").read_text("utf-8"))
-    grpc = re.search(
-        r"GRPC_GENERATED_VERSION = '([\d.]+)'", (folder / "role_service_pb2_grpc.py").read_text("utf-8")
-    )
+    grpc = re.search(r"GRPC_GENERATED_VERSION = '([\d.]+)'", (folder / "role_service_pb2_grpc.py").read_text("utf-8"))
     assert protobuf is not None
     assert grpc is not None
     assert version(floors["protobuf"]) >= version(protobuf[1])

@@ -1,5 +1,4 @@
-"""What a receiver serves to its own operators: tokens, settings, outputs, devices, status, versions (S1 to
-S5)."""
+"""What a receiver serves to its own operators: tokens, settings, outputs, devices, status, versions (S1 to S5)."""
 
 import asyncio
 import sqlite3

@@ -73,8 +73,7 @@ class CloudClient:
         return open_channel(address, replace(shown, ca_pem=ca_pem.encode() or None))
 
     def follow_settings(self) -> bool:
-        """Open another channel where the settings name another way; returns whether they do. Call it in the
-        loop."""
+        """Open another channel where the settings name another way; returns whether they do. Call it in the loop."""
         settings = self._store.settings
         wanted = None
         if not self._store.missing:

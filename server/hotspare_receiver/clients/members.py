@@ -34,8 +34,7 @@ class GroupView:
 
 
 class MembersWatch:
-    """Keeps `view` up to date while `wanted()`; a view that is old stays, with the time at which it was
-    told."""
+    """Keeps `view` up to date while `wanted()`; a view that is old stays, with the time at which it was told."""
 
     def __init__(
         self, cloud: CloudClient, wanted: Callable[[], bool], on_change: Callable[[], None], clock: Clock

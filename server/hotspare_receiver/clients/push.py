@@ -33,8 +33,7 @@ from hotspare_rpc.logs import log_event
 from hotspare_rpc.version import SOFTWARE_VERSION
 
 SETTLE = 0.2
-"""Seconds that edits are gathered before they are sent: a burst becomes one revision at the cloud, well
-within B3."""
+"""Seconds that edits are gathered before they are sent: a burst becomes one revision at the cloud, well within B3."""
 
 PUSH_TIMEOUT = 60.0
 
@@ -44,8 +43,7 @@ _DIVERGED_REASONS = (Reason.REVISION_BEHIND, Reason.REVISION_FORKED)
 
 
 class Pusher:
-    """Runs while this receiver is the host. `report` tells how the copy stands, for the beats and the
-    status."""
+    """Runs while this receiver is the host. `report` tells how the copy stands, for the beats and the status."""
 
     def __init__(
         self,

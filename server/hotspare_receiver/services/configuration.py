@@ -279,8 +279,7 @@ def _serialized(record: record_pb2.DeviceRecord) -> bytes:
 
 
 def _touched(existing: bytes, record: record_pb2.DeviceRecord, now: datetime) -> bytes:
-    """The record with the time of its change; unchanged bytes where nothing else changed (B3: not sent
-    again)."""
+    """The record with the time of its change; unchanged bytes where nothing else changed (B3: not sent again)."""
     changed = _serialized(record)
     if changed == existing:
         return existing

@@ -1,5 +1,4 @@
-"""AlarmFeedService: the history of the alarms that this receiver had (A8). The stream of a feed is not served
-yet."""
+"""AlarmFeedService: the history of the alarms that this receiver had (A8). The stream of a feed is not served yet."""
 
 from datetime import datetime
 from typing import Any

@@ -1,5 +1,4 @@
-"""VersionService at a receiver: its own version, open to all. The plan of an upgrade (V2) is not served
-yet."""
+"""VersionService at a receiver: its own version, open to all. The plan of an upgrade (V2) is not served yet."""
 
 import re
 from typing import Any
@@ -30,8 +29,7 @@ class VersionServicer(version_service_pb2_grpc.VersionServiceServicer):
 
 
 def incompatibility(client: str, server: str) -> str:
-    """Why a client does not work with a server, in words; empty where it does: with the same major
-    version."""
+    """Why a client does not work with a server, in words; empty where it does: with the same major version."""
     if not client:
         return ""
     asked, here = _MAJOR.fullmatch(client.strip()), _MAJOR.fullmatch(server)

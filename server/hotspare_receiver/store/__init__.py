@@ -1,2 +1,1 @@
-"""What a receiver keeps: its settings, outputs and tokens, and its configuration with the line of its
-revisions."""
+"""What a receiver keeps: its settings, outputs and tokens, and its configuration with the line of its revisions."""

@@ -51,8 +51,7 @@ class KindState:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The copy at one moment: its head, its digests, and the changes after a base (all records, with base
-    0)."""
+    """The copy at one moment: its head, its digests, and the changes after a base (all records, with base 0)."""
 
     head: Head
     digests: Digests
@@ -206,8 +205,7 @@ class ConfigurationStore:
         return found
 
     async def refresh(self) -> tuple[KindState, ...]:
-        """Read the state of all kinds anew, for the backup table and for GetDigest; `kinds` has it then
-        too."""
+        """Read the state of all kinds anew, for the backup table and for GetDigest; `kinds` has it then too."""
 
         def work(connection: sqlite3.Connection) -> tuple[KindState, ...]:
             with _one_view(connection):

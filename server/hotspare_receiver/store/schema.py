@@ -12,8 +12,7 @@ migrations = Migrations("hotspare_receiver")
 
 @migrations(name="desk_1")
 def _desk(db: Database) -> None:
-    """Settings, role, outputs, tokens; the configuration with its revisions; a goodbye that the cloud has to
-    hear."""
+    """Settings, role, outputs, tokens; the configuration with its revisions; a goodbye that the cloud has to hear."""
     for statement in _DESK_1:
         db.execute(statement)
 

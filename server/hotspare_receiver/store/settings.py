@@ -161,8 +161,7 @@ class SettingsStore:
         self.role = role
 
     async def keep_goodbye(self, released_through: int, detail: str, cloud_tls: bool) -> None:
-        """Give the role up at once, and keep the goodbye, with today's credentials, until the cloud heard
-        it."""
+        """Give the role up at once, and keep the goodbye, with today's credentials, until the cloud heard it."""
         now = self.settings
         goodbye = Goodbye(
             now.cloud_address,

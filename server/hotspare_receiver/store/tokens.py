@@ -11,8 +11,7 @@ from hotspare_store.database import Database
 
 
 class TokenRole(IntEnum):
-    """What a token may be used for. The numbers are those of token.proto; each includes those after it, but
-    FEED."""
+    """What a token may be used for. The numbers are those of token.proto; each includes those after it, but FEED."""
 
     ADMIN = 1
     OPERATOR = 2
