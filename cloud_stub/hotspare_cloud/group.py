@@ -110,7 +110,7 @@ class Group:
             ended = self.departed.get(receiver_id, False)
             check_attend(known, receiver_id, incarnation, member.machine_id, ended=ended)
             assert known is not None
-            here = decide.present(self.state, receiver_id, boottime())
+            here = decide.here(self.state, receiver_id, boottime())
             check_straggler(known, incarnation, here=here)
             described = replace(
                 member,

@@ -191,7 +191,9 @@ class Work:
         return self._forwarder.take(output, self._clock.now())
 
     def due(self, output: str) -> float | None:
-        """When something gets due there."""
+        """When something gets due there. Without a lease nothing does: its renewal asks anew."""
+        if not self._guard.may_write(self._guard.epoch, self._clock.now()):
+            return None
         return self._forwarder.due(output)
 
     def may_write(self, epoch: int) -> bool:

@@ -228,7 +228,8 @@ def test_f5_sigterm_of_the_working_receiver_loses_nothing_and_hands_over_at_once
 def test_f7_a_stopped_receiver_writes_nothing_new_after_its_lease(group: System, tell: Teller) -> None:
     *busy, quiet = group.panels
     before, host = group.balance().duplicates, group.receivers["host"]
-    host.start()
+    if not host.is_running:
+        host.start()
     group.await_working("host", FAILBACK)
     with Stream(busy, RATE):
         received = len(group.arcs["host"].received)

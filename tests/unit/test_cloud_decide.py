@@ -476,6 +476,15 @@ def test_epochs_only_grow(trial: Trial) -> None:
     assert epochs == sorted(set(epochs))
 
 
+def test_f7_one_whose_first_beat_is_still_to_come_is_here(trial: Trial) -> None:
+    """Found by the simulator: of three processes in a row, the dead second one's word put the third out."""
+    trial.attend("host")
+    assert decide.here(trial.state, "host", trial.now)
+    assert not decide.here(trial.state, "host", trial.now + 3.1)
+    trial.part("host")
+    assert not decide.here(trial.state, "host", trial.now)
+
+
 def test_next_deadline_is_never_in_the_past_and_covers_every_hold(trial: Trial) -> None:
     trial.arrive("host", "one")
     trial.part("host")

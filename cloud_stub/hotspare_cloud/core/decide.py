@@ -128,6 +128,15 @@ def present(state: GroupState, receiver_id: str, now: float) -> bool:
     return now < _presence_ends(state, attendance)
 
 
+def here(state: GroupState, receiver_id: str, now: float) -> bool:
+    """Whether a member is present, or its stream began so lately that its first beat may still come."""
+    attendance = state.attendance.get(receiver_id)
+    if attendance is None or attendance.parted_at is not None:
+        return False
+    arriving = now < attendance.attached_at + state.settings.suspect_after.total_seconds()
+    return arriving or present(state, receiver_id, now)
+
+
 def status_of(state: GroupState, receiver_id: str, now: float) -> MemberStatus:
     """What is so now, for people and metrics."""
     here = present(state, receiver_id, now)

@@ -1,0 +1,31 @@
+"""The promises of failover, over schedules that nobody would think of (docs/failover.md)."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from tests.simulation.run import Summary, replay_command, run_seeds
+
+QUICK = range(1, 301)
+MANY = range(501, 3_501)
+
+
+def _run(seeds: Iterable[int]) -> list[Summary]:
+    results = list(run_seeds(seeds))
+    failed = [f"{each.violation}\n    {replay_command(each.seed)}" for each in results if each.violation]
+    if failed:
+        pytest.fail("\n".join([f"{len(failed)} of {len(results)} seeds broke a promise:", *failed[:20]]), pytrace=False)
+    return results
+
+
+def test_promises_hold_in_every_schedule() -> None:
+    results = _run(QUICK)
+    # That something was put to the test: moves, and losses that cost a duplicate.
+    assert sum(each.epochs for each in results) > 2 * len(results)
+    assert sum(each.duplicates for each in results) > len(results) / 2
+    assert sum(each.published for each in results) > 20 * len(results)
+
+
+@pytest.mark.full
+def test_promises_hold_in_thousands_of_schedules() -> None:
+    _run(MANY)

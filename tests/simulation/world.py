@@ -1,0 +1,226 @@
+"""The simulated world: true time, a queue of what happens, and processes with clocks of their own.
+
+One seed decides everything: the same seed gives the same history, on any machine.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from heapq import heappop, heappush
+from random import Random
+from typing import Any
+
+from hotspare_model.errors import HotspareError
+from tests.simulation.history import History
+from tests.simulation.loop import SimLoop
+
+Call = Callable[..., object]
+Connect = Callable[
+    ["Process", Callable[[], asyncio.Protocol], str], Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]
+]
+
+SPIN_TURNS, SPIN_SECONDS = 5_000, 0.2
+"""Events, and the time in which so many of them mean that a loop goes on and on without waiting for anything."""
+
+
+class World:
+    """True time and all that is going to happen in it."""
+
+    def __init__(self, seed: int) -> None:
+        self.now = 0.0
+        self.random = Random(seed)
+        self.history = History()
+        self.ended = False
+        self._queue: list[tuple[float, int, Call, tuple[Any, ...]]] = []
+        self._count = 0
+        self._turns = 0
+        self._looked = 0.0
+
+    def at(self, time: float, call: Call, *args: Any) -> None:
+        """Have something happen at a true time."""
+        self._count += 1
+        heappush(self._queue, (max(time, self.now), self._count, call, args))
+
+    def after(self, delay: float, call: Call, *args: Any) -> None:
+        """Have something happen after true seconds."""
+        self.at(self.now + delay, call, *args)
+
+    def run(self, until: float) -> None:
+        """Let time pass, until it is `until`, or something was violated."""
+        queue = self._queue
+        while queue and queue[0][0] <= until and self.history.violation is None:
+            self.now, _, call, args = heappop(queue)
+            call(*args)
+            self._turns += 1
+            if self._turns % SPIN_TURNS == 0:
+                if self.now - self._looked < SPIN_SECONDS:
+                    self.defect(
+                        "world", f"{SPIN_TURNS} events within {self.now - self._looked:.3f} s: a loop that spins"
+                    )
+                self._looked = self.now
+        if self.history.violation is None:
+            self.now = until
+
+    def note(self, actor: str, kind: str, **details: object) -> None:
+        """Write down what happened."""
+        if not self.ended:
+            self.history.note(self.now, actor, kind, details)
+
+    def violated(self, rule: str, problem: str) -> None:
+        """A promise was broken."""
+        if not self.ended:
+            self.history.violated(self.now, rule, problem)
+
+    def defect(self, actor: str, problem: str, error: object = None) -> None:
+        """The code under test failed in a way that it never may."""
+        if not self.ended:
+            self.history.error = self.history.error or (error if isinstance(error, BaseException) else None)
+            self.violated("defect", f"{actor}: {problem}")
+
+
+class Clock:
+    """A machine's monotonic clock: `rate` seconds of it pass in a true one."""
+
+    def __init__(self, world: World, rate: float, start: float) -> None:
+        self._world = world
+        self.rate = rate
+        self._start = start
+
+    def now(self) -> float:
+        """What it shows."""
+        return self._start + self._world.now * self.rate
+
+    def true(self, reading: float) -> float:
+        """The true time of a reading."""
+        return (reading - self._start) / self.rate
+
+
+class Process:
+    """One run of a program: from its start until it is killed. It can be stopped meanwhile (SIGSTOP)."""
+
+    running: "Process | None" = None
+    """The one whose turn it is."""
+
+    def __init__(self, world: World, name: str, clock: Clock, connect: Connect | None = None) -> None:
+        self.world = world
+        self.name = name
+        self.clock = clock
+        self.alive = True
+        self.stopped = False
+        self.stops = 0
+        self.loop = SimLoop(self)  # type: ignore[abstract] # what is not there is not used
+        self.after_turn: Callable[[], None] = lambda: None
+        self.on_kill: list[Callable[[], None]] = []
+        self._connect = connect
+        self._mail: dict[str, deque[tuple[Call, tuple[Any, ...]]]] = {}
+
+    def now(self) -> float:
+        """Its clock, which goes on while it is stopped."""
+        return self.clock.now()
+
+    def post(self, source: str, call: Call, *args: Any) -> None:
+        """Give it something to do. While it is stopped that waits, in order for each source."""
+        if not self.alive:
+            return
+        if self.stopped or self._mail:
+            self._mail.setdefault(source, deque()).append((call, args))
+        else:
+            self.run(call, *args)
+
+    def post_in(self, delay: float, source: str, call: Call, *args: Any) -> None:
+        """The same, after seconds of its clock."""
+        self.world.after(delay / self.clock.rate, self.post, source, call, *args)
+
+    def nudge(self) -> None:
+        """Turn the loop, as soon as it may."""
+        self.world.after(0.0, self.post, "loop", _nothing)
+
+    def run(self, call: Call, *args: Any) -> None:
+        """Do something in a turn of its loop."""
+        before, Process.running = Process.running, self
+        asyncio._set_running_loop(self.loop)
+        try:
+            call(*args)
+            self.loop.turn()
+        finally:
+            Process.running = before
+            asyncio._set_running_loop(before.loop if before else None)
+        if self.alive:
+            self.after_turn()
+
+    async def connect(
+        self, factory: Callable[[], asyncio.Protocol], host: str
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        """Open a TCP connection."""
+        assert self._connect is not None
+        return await self._connect(self, factory, host)
+
+    # Faults.
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        self.stopped = True
+        self.stops += 1
+
+    def resume(self) -> None:
+        """SIGCONT. What came meanwhile is taken in any order that keeps the order of each source."""
+        if not self.stopped:
+            return
+        self.stopped = False
+        while self._mail and self.alive and not self.stopped:
+            source = self.world.random.choice(list(self._mail))
+            call, args = self._mail[source].popleft()
+            if not self._mail[source]:
+                del self._mail[source]
+            self.run(call, *args)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing of it happens any more."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._mail.clear()
+        for call in self.on_kill:
+            call()
+
+    def bury(self) -> None:
+        """After the end of the world: let the tasks end quietly."""
+        self.alive = True
+        for _ in range(4):
+            if not self.loop.tasks:
+                break
+            for task in tuple(self.loop.tasks):
+                task.cancel()
+            self.run(_nothing)
+        self.alive = False
+
+
+def boottime() -> float:
+    """Stands for the clock of the code under test."""
+    assert Process.running is not None
+    return Process.running.now()
+
+
+def _nothing() -> None:
+    pass
+
+
+class LogWatch(logging.Handler):
+    """Takes the log of the code under test into the history."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One event."""
+        actor = Process.running.name if Process.running else "?"
+        fields = getattr(record, "hotspare_fields", {})
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            fields = {**fields, "error": repr(error)}
+        self._world.note(actor, f"log:{record.msg}", **{str(key): value for key, value in fields.items()})
+        # What a store answers while its disk is full is no defect; anything that is no error of ours is one.
+        if error is not None and not isinstance(error, HotspareError):
+            self._world.defect(actor, f"{record.msg}: {error!r}", error)
