@@ -64,6 +64,7 @@ HINTS: Mapping[Reason, Hint] = {
         "It would clear: {clears}. Repeat it with --yes to go on.",
     ),
     Reason.MEMBER_CONNECTED: Hint("Switch the hot spare off at that receiver itself: hotspare disable."),
+    Reason.START_BEHIND: Hint("Nothing to do: a receiver whose disk was set back counts on by itself and attends again."),
     Reason.EPOCH_STALE: Hint("The working receiver changed meanwhile: look at hotspare members and decide anew."),
     Reason.STREAM_SUPERSEDED: Hint("A newer stream took this one's place: end one of the two."),
     Reason.PULL_MISMATCH: Hint("The receiver opens its stream of alarms anew by itself: hotspare status."),

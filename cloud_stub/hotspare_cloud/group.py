@@ -15,7 +15,7 @@ from typing import Any
 from hotspare_cloud.attendance import AttendSession, CloudState, Line, Report
 from hotspare_cloud.clock import STALL, StallWatch, boottime
 from hotspare_cloud.core import decide
-from hotspare_cloud.core.admission import Membership, check_attend, check_straggler, superseding
+from hotspare_cloud.core.admission import Membership, check_attend, same_folder, superseding
 from hotspare_cloud.core.state import (
     Attended,
     Beat,
@@ -101,23 +101,21 @@ class Group:
         `member` is how it describes itself, with the generation of the membership that it knows (0: none).
 
         Raises:
-            HotspareError: NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED.
+            HotspareError: NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED, START_BEHIND.
         """
         receiver_id, incarnation = hello.receiver_id, hello.incarnation
         async with self._lock:
             self._check_open()
             known = self.members.get(receiver_id)
             ended = self.departed.get(receiver_id, False)
-            check_attend(known, receiver_id, incarnation, member.machine_id, ended=ended)
-            assert known is not None
             here = decide.here(self.state, receiver_id, boottime())
-            check_straggler(known, incarnation, here=here)
+            check_attend(known, member, ended=ended, here=here)
+            assert known is not None
             described = replace(
                 member,
                 role=known.role,
                 generation=known.generation,
                 joined_at=known.joined_at,
-                incarnation=incarnation,
                 superseded=superseding(known, incarnation),
             )
             if described != known:
@@ -129,7 +127,7 @@ class Group:
                 if line.session.incarnation != incarnation:
                     line.beat = 0
             session = line.session = AttendSession(receiver_id, incarnation)
-            await self._step(hello)
+            await self._step(replace(hello, proof=same_folder(known, member)))
             self._send(receiver_id, granted=False, beat=line.beat)
             return session
 
@@ -175,6 +173,8 @@ class Group:
                 member,
                 generation=self.generation,
                 incarnation=known.incarnation if known else "",
+                start=known.start if known else 0,
+                folder_id=known.folder_id if known else "",
                 superseded=known.superseded if known else (),
             )
             await self._store.save_member(self.row.group_id, joined, self.generation)

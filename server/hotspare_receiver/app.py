@@ -120,7 +120,7 @@ class ReceiverApp:
             return settings.role is not None and settings.role.role is Role.HOST
 
         def introduce() -> Introduction:
-            return self._introduce(identity, settings)
+            return self._introduce(identity, settings, folder.folder_id)
 
         def expelled(expulsion: Expulsion) -> None:
             hot_spare.expelled(expulsion)
@@ -135,6 +135,7 @@ class ReceiverApp:
             sync=pusher.report,
             disk_free=folder.free_bytes,
             on_expelled=expelled,
+            on_behind=settings.count_on,
             on_change=changes.notify,
             clock=clock,
         )
@@ -240,7 +241,7 @@ class ReceiverApp:
         finally:
             await self._closing.aclose()
 
-    def _introduce(self, identity: Identity, settings: SettingsStore) -> Introduction:
+    def _introduce(self, identity: Identity, settings: SettingsStore, folder_id: str) -> Introduction:
         known = settings.settings
         return Introduction(
             receiver_id=identity.receiver_id,
@@ -249,6 +250,8 @@ class ReceiverApp:
             address=known.advertised_address or str(self._options.advertise or "") or reachable(self.address),
             software_version=identity.software_version,
             dual_connection=known.dual_connection,
+            start=settings.start,
+            folder_id=folder_id,
         )
 
     def _on_store_failure(self) -> Callable[[BaseException], None]:

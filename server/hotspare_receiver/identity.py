@@ -6,7 +6,6 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotspare_rpc.alarm_ids import uuid7
 from hotspare_rpc.version import SOFTWARE_VERSION
 
 # machine-id(5): the id is confidential, so only a hash of it, with a name space of ours, may leave the
@@ -29,7 +28,7 @@ class Identity:
 def identify(receiver_id: str, machine_id: str | None = None) -> Identity:
     """The identity of this start of the process. `machine_id`: an operator's, for containers that share the
     machine's."""
-    return Identity(receiver_id, str(uuid7()), machine_id or this_machine())
+    return Identity(receiver_id, str(uuid.uuid4()), machine_id or this_machine())
 
 
 def this_machine(files: tuple[Path, ...] = _MACHINE_ID_FILES) -> str:

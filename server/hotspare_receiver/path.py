@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from hotspare_model.errors import HotspareError, Reason
@@ -49,12 +49,14 @@ class AlarmPath:
         sync: Callable[[], SyncReport],
         disk_free: Callable[[], int],
         on_expelled: Callable[[Expulsion], None],
+        on_behind: Callable[[int], Awaitable[None]],
         on_change: Callable[[], None],
         clock: Clock | None = None,
     ) -> None:
         """Build it; nothing runs before `start`.
 
-        `on_expelled`: the cloud says that the role is gone; the path has stopped by then. `on_change`: the
+        `on_expelled`: the cloud says that the role is gone; the path has stopped by then. `on_behind`: the cloud
+        knows a start of this receiver with that number, and this one has to count on above it. `on_change`: the
         snapshot has changed in a way that people want to see at once.
         """
         self._clock = clock or SystemClock()
@@ -70,7 +72,7 @@ class AlarmPath:
             on_confirmed=self._confirmed,
             on_resumed=lambda: self._pull.reopen("the wish to yield is gone"),
         )
-        self._attend = Attend(cloud, self, introduce, incarnation, self._clock, on_change)
+        self._attend = Attend(cloud, self, introduce, incarnation, self._clock, on_behind, on_change)
         self._pull = Pull(cloud, self, incarnation)
         self._pull_watch = PullWatch()
         self._attendance: Attendance | None = None

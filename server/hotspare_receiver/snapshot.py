@@ -47,6 +47,10 @@ class Introduction:
     address: str
     software_version: str
     dual_connection: bool = False
+    start: int = 1
+    """Number of this start of the process in its data folder."""
+    folder_id: str = ""
+    """Identity of the data folder that it has locked, opaque."""
 
 
 @dataclass(frozen=True, slots=True)

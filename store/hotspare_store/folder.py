@@ -1,6 +1,7 @@
 """The data folder of one process: made with mode 0700, locked for as long as the process lives."""
 
 import fcntl
+import hashlib
 import os
 from pathlib import Path
 
@@ -48,6 +49,15 @@ class DataFolder:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         return cls(path, lock)
+
+    @property
+    def folder_id(self) -> str:
+        """Identity of what is locked: 32 hex digits, another one for every copy of the folder on this machine.
+
+        It may change when the disk is mounted anew, so that it differing proves nothing.
+        """
+        status = os.fstat(self._lock)
+        return hashlib.sha256(f"{status.st_dev}:{status.st_ino}".encode()).hexdigest()[:32]
 
     def free_bytes(self) -> int:
         """Bytes that an unprivileged process may still write to the folder's disk."""

@@ -22,7 +22,7 @@ from hotspare_model.contact_id import Qualifier
 from hotspare_model.dc09 import Frame, decode
 from hotspare_model.dc09_reply import encode_ack
 from hotspare_model.dc09_stream import FrameSplitter
-from hotspare_model.errors import HotspareError
+from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import GroupSettings, Role
 from hotspare_receiver.journal import Journal
 from hotspare_receiver.path import AlarmPath as ReceiverPath
@@ -91,6 +91,7 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
         self.skip_delivery = False
         self.claimed_pull: int | None = None
         self.refusal: HotspareError | None = None
+        self.known_start = 0
         self.queue: dict[int, StoredAlarm] = {}
         self.attempts: dict[int, int] = {}
         self.hellos: list[role_service_pb2.AttendRequest.Hello] = []
@@ -170,7 +171,11 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
         reader = asyncio.create_task(self._read_beats(request_iterator, states))
         try:
             while True:
-                yield await states.get()
+                state = await states.get()
+                if self.hellos[-1].start <= self.known_start:
+                    known = str(self.known_start)
+                    await abort(context, HotspareError(Reason.START_BEHIND, "a later start is known", start=known))
+                yield state
         finally:
             reader.cancel()
 
@@ -334,9 +339,12 @@ class Receiver:
     arc: FakeArc
     expelled: list[Expulsion] = field(default_factory=list)
     incarnations: int = 0
+    starts: int = 0
+    """Number of the newest start, as its data folder keeps it."""
 
     def open(self) -> None:
         self.incarnations += 1
+        self.starts += 1
         self.database = Database.open(self.folder / "receiver.db", migrations)
         self.journal = Journal(self.database)
         self.grpc_channel = grpc.aio.insecure_channel(self.cloud.address)
@@ -344,12 +352,16 @@ class Receiver:
             cloud=self,
             journal=self.journal,
             incarnation=f"incarnation-{self.incarnations}",
-            introduce=lambda: Introduction("receiver-1", "one", "machine-1", "127.0.0.1:1", "0.1.0"),
+            introduce=lambda: Introduction("receiver-1", "one", "machine-1", "127.0.0.1:1", "0.1.0", start=self.starts),
             sync=lambda: SyncReport(1, 7),
             disk_free=lambda: 10**9,
             on_expelled=self.expelled.append,
+            on_behind=self.count_on,
             on_change=lambda: None,
         )
+
+    async def count_on(self, known: int) -> None:
+        self.starts = max(self.starts, known) + 1
 
     # CloudAccess
     @property

@@ -31,6 +31,19 @@ async def client(folder: Path, address: str) -> AsyncIterator[tuple[CloudClient,
         database.close()
 
 
+async def test_f7_every_start_in_a_data_folder_has_a_higher_number(tmp_path: Path) -> None:
+    for start in (1, 2, 3):
+        async with client(tmp_path, "") as (_, store):
+            assert store.start == start
+    async with client(tmp_path, "") as (_, store):
+        await store.count_on(70)
+        assert store.start == 71
+        await store.count_on(5)
+        assert store.start == 72
+    async with client(tmp_path, "") as (_, store):
+        assert store.start == 73
+
+
 async def test_without_whole_settings_there_is_no_channel(tmp_path: Path) -> None:
     async with client(tmp_path, "") as (cloud, store):
         assert not cloud.follow_settings()

@@ -450,6 +450,17 @@ async def test_x2_a_receiver_whose_role_is_gone_stops_and_says_so(
     assert (snapshot.cloud.reason, "the role is gone" in snapshot.cloud.problem) == (reason.value, True)
 
 
+async def test_f7_a_receiver_whose_disk_was_set_back_counts_on_and_attends_again(
+    cloud: FakeCloud, receiver: Receiver
+) -> None:
+    """The cloud knows a later start: only a living process can answer by counting on above it."""
+    cloud.known_start = 41
+    receiver.start()
+    await until(lambda: cloud.beats)
+    assert [hello.start for hello in cloud.hellos] == [1, 42]
+    assert receiver.starts == 42
+
+
 @pytest.mark.parametrize("reason", [Reason.MACHINE_MISMATCH, Reason.INCARNATION_SUPERSEDED])
 async def test_timing_4_a_refused_incarnation_keeps_its_role_and_tries_no_more(
     receiver: Receiver, cloud: FakeCloud, reason: Reason

@@ -1,6 +1,7 @@
 """The data folder: for one process, and for its user alone."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -32,6 +33,17 @@ def open_umask() -> object:
     before = os.umask(0)
     yield
     os.umask(before)
+
+
+def test_f7_a_copy_of_the_folder_is_another_one(tmp_path: Path) -> None:
+    """A lock is proof for the folder that it locks, not for a copy of it."""
+    first = DataFolder.open(tmp_path / "data")
+    known = first.folder_id
+    copied = DataFolder.open(Path(shutil.copytree(first.path, tmp_path / "copy")))
+    assert copied.folder_id != known
+    first.close()
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert DataFolder.open(tmp_path / "moved").folder_id == known
 
 
 def test_s1_it_is_made_for_its_user_alone(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ OUTPUT = "arc"
 PLENTY = 10**12
 
 SET_BACK = 0.1
-"""Part of the starts of a receiver before which its wall clock was set back."""
+"""Part of the starts of a receiver before which its disk was set back to an earlier state."""
 
 
 class WatchedStore(SqliteStore):
@@ -112,9 +112,9 @@ def name_of(receiver_id: str) -> str:
     return f"r{receiver_id[-1]}"
 
 
-def incarnation(role: Role, start: int, order: int) -> str:
-    """The incarnation of a start: a UUIDv7, whose order is that of the machine's wall clock."""
-    return f"{order:08x}-{start:04x}-7000-8000-00000000000{int(role)}"
+def incarnation(role: Role, start: int) -> str:
+    """The incarnation of a start, which can be read."""
+    return f"00000000-{start:04x}-4000-8000-00000000000{int(role)}"
 
 
 def run_name(incarnation: str) -> str:
@@ -309,6 +309,7 @@ class ReceiverNode:
         """When the process started."""
         self._clock = clock
         self._starts = 0
+        self._counted = 0
         self._guard = LeaseGuard()
         arc.watch = self
         self._flights: dict[int, Attempt] = {}
@@ -349,18 +350,21 @@ class ReceiverNode:
 
     def _begin(self, process: Process) -> None:
         clock = _Wall(process)
-        # Now and then a clock was set back in between.
-        order = 2 + self._starts * 2 - (3 if self.world.random.random() < SET_BACK else 0)
+        # Now and then the disk was set back in between.
+        self._counted = max(0, self._counted - 2 * (self.world.random.random() < SET_BACK)) + 1
         journal = WatchedJournal(SimDatabase(self.disk, process), clock)
         journal.node = self
         self.path = AlarmPath(
             cloud=_Access(SimChannel(self.road, process), self.receiver_id),
             journal=journal,
-            incarnation=incarnation(self.role, self._starts, order),
-            introduce=lambda: Introduction(self.receiver_id, self.name, f"machine-{self.name}", "", "1"),
+            incarnation=incarnation(self.role, self._starts),
+            introduce=lambda: Introduction(
+                self.receiver_id, self.name, f"machine-{self.name}", "", "1", start=self._counted, folder_id="f"
+            ),
             sync=lambda: SyncReport(),
             disk_free=lambda: PLENTY,
             on_expelled=lambda expulsion: self.world.defect(process.name, f"expelled: {expulsion}"),
+            on_behind=self._count_on,
             on_change=lambda: None,
             clock=clock,
         )
@@ -368,6 +372,9 @@ class ReceiverNode:
             OUTPUT, (Address(self.arc.name, 1),), required=True, dc09=Dc09Config(heartbeat=timedelta(0))
         )
         self.path.start((output,), Attendance(self.role, ARC_ID, SUB_ACCOUNT, 1))
+
+    async def _count_on(self, known: int) -> None:
+        self._counted = max(self._counted, known) + 1
 
     def kill(self) -> None:
         """SIGKILL, or the end of the machine."""

@@ -12,6 +12,7 @@ from unittest import mock
 
 from hotspare_cloud import group as cloud_group
 from hotspare_cloud.core import decide
+from hotspare_cloud.core.admission import Membership, check_attend
 from hotspare_cloud.core.state import Beat, EndEpoch, Event, GroupState, Parted
 from hotspare_cloud.core.window import Window
 from hotspare_cloud.delivery import Delivery
@@ -248,7 +249,11 @@ def _a_step_half_done_on_a_full_disk() -> list[Patch]:
 
 def _the_word_of_a_dead_process_counts() -> list[Patch]:
     """A hello that was held up on the way puts out the process that was started later."""
-    return [(cloud_group, "check_straggler", lambda *_, **__: None)]
+
+    def unordered(member: Membership | None, hello: Membership, **facts: bool) -> None:
+        check_attend(member, replace(hello, start=2**60), **facts)
+
+    return [(cloud_group, "check_attend", unordered)]
 
 
 MUTANTS: dict[str, Callable[[], list[Patch]]] = {

@@ -9,8 +9,8 @@ from hotspare_cloud.core.admission import (
     Membership,
     check_attend,
     check_join,
-    check_straggler,
     free_roles,
+    same_folder,
     superseding,
     warnings,
 )
@@ -100,7 +100,7 @@ def test_f7_a_copied_data_folder_is_refused() -> None:
     copied = member("h", Role.HOST, "another machine")
     assert refused(copied, HOST).reason is Reason.MACHINE_MISMATCH
     with pytest.raises(HotspareError) as caught:
-        check_attend(HOST, "h", "new", "another machine", ended=False)
+        check_attend(HOST, hello("new", 2, machine_id="another machine"), ended=False, here=False)
     assert caught.value.reason is Reason.MACHINE_MISMATCH
 
 
@@ -108,9 +108,9 @@ def test_f7_a_superseded_incarnation_is_refused_for_good() -> None:
     known = replace(HOST, incarnation="c", superseded=("a", "b"))
     for old in ("a", "b"):
         with pytest.raises(HotspareError) as caught:
-            check_attend(known, "h", old, known.machine_id, ended=False)
+            check_attend(known, hello(old, 9), ended=False, here=False)
         assert caught.value.reason is Reason.INCARNATION_SUPERSEDED
-    check_attend(known, "h", "c", known.machine_id, ended=False)
+    check_attend(known, hello("c", 0), ended=False, here=True)
     assert superseding(known, "d") == ("a", "b", "c")
     assert superseding(known, "c") == ("a", "b")
 
@@ -125,25 +125,35 @@ def test_f7_the_superseded_ones_are_bounded() -> None:
 @pytest.mark.parametrize(("ended", "reason"), [(True, Reason.HOT_SPARE_ENDED), (False, Reason.NOT_A_MEMBER)])
 def test_x2_one_without_a_role_is_told_why(ended: bool, reason: Reason) -> None:
     with pytest.raises(HotspareError) as caught:
-        check_attend(None, "h", "a", "m", ended=ended)
+        check_attend(None, hello("a", 1), ended=ended, here=False)
     assert caught.value.reason is reason
 
 
-OLDER, NEWER = "01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"
+def hello(incarnation: str, start: int, folder_id: str = "folder", machine_id: str = HOST.machine_id) -> Membership:
+    return replace(HOST, incarnation=incarnation, start=start, folder_id=folder_id, machine_id=machine_id)
 
 
 def test_f7_a_late_word_of_a_dead_process_does_not_put_the_living_one_out() -> None:
-    """Found by the simulator: handled last, the older of two would have superseded the newer for good."""
-    known = replace(HOST, incarnation=NEWER)
+    """Found by the simulator: handled last, the earlier of two would have superseded the later for good."""
+    known = hello("living", 7)
+    for here in (True, False):
+        for start in (6, 7):
+            with pytest.raises(HotspareError) as caught:
+                check_attend(known, hello("dead", start), ended=False, here=here)
+            assert caught.value.reason is Reason.START_BEHIND
+            assert caught.value.metadata["start"] == "7"
+
+
+def test_f7_a_later_start_supersedes() -> None:
+    for here in (True, False):
+        check_attend(hello("a", 7), hello("b", 8), ended=False, here=here)
+        check_attend(hello("a", 7, folder_id=""), hello("b", 8), ended=False, here=here)
+
+
+def test_f7_a_second_process_from_a_copy_of_the_data_folder_is_refused_while_the_first_is_here() -> None:
+    known, copy = hello("a", 7), hello("b", 8, folder_id="copy of the folder")
     with pytest.raises(HotspareError) as caught:
-        check_straggler(known, OLDER, here=True)
-    assert caught.value.reason is Reason.STREAM_SUPERSEDED
-
-
-def test_f7_one_that_looks_older_is_taken_once_the_other_is_lost() -> None:
-    check_straggler(replace(HOST, incarnation=NEWER), OLDER, here=False)
-
-
-@pytest.mark.parametrize("incarnation", [NEWER, OLDER, "no uuid", "00000000-0000-4000-8000-000000000000"])
-def test_f7_what_is_not_older_is_taken(incarnation: str) -> None:
-    check_straggler(replace(HOST, incarnation=OLDER), incarnation, here=True)
+        check_attend(known, copy, ended=False, here=True)
+    assert caught.value.reason is Reason.MACHINE_MISMATCH
+    check_attend(known, copy, ended=False, here=False)
+    assert not same_folder(known, copy), "its lock is no proof that the other one has ended"

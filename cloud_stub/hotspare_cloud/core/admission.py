@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from uuid import UUID
 
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import SPARE_ROLES, Role
@@ -24,6 +23,10 @@ class Membership:
     joined_at: float
     """Wall clock, seconds since 1970."""
     incarnation: str = ""
+    start: int = 0
+    """Number of the start of that incarnation in its data folder."""
+    folder_id: str = ""
+    """The data folder whose lock that incarnation holds."""
     superseded: tuple[str, ...] = ()
     """Incarnations that a newer one has replaced; they are refused for good."""
 
@@ -94,52 +97,47 @@ def check_join(
         )
 
 
-def check_attend(
-    member: Membership | None, receiver_id: str, incarnation: str, machine_id: str, *, ended: bool
-) -> None:
-    """Refuse a process that may not attend. `ended`: the hot spare that it knew was switched off (X2).
+def check_attend(member: Membership | None, hello: Membership, *, ended: bool, here: bool) -> None:
+    """Refuse a process that may not attend.
+
+    `member` is what is stored of the receiver, `hello` how the process describes itself. `ended`: the hot spare that it
+    knew was switched off (X2). `here`: the process that attended last is connected, or was a moment ago.
 
     Raises:
-        HotspareError: NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED.
+        HotspareError: NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED, START_BEHIND.
     """
+    receiver_id = hello.receiver_id
     if member is None:
         if ended:
             raise HotspareError(Reason.HOT_SPARE_ENDED, "the hot spare was switched off", generation="")
         raise HotspareError(Reason.NOT_A_MEMBER, "this receiver holds no role", receiver_id=receiver_id)
-    if member.machine_id != machine_id:
+    if member.machine_id != hello.machine_id:
         raise machine_mismatch(receiver_id)
-    if incarnation in member.superseded:
+    if hello.incarnation == member.incarnation:
+        return
+    if hello.incarnation in member.superseded:
         raise HotspareError(
             Reason.INCARNATION_SUPERSEDED,
             "a newer start of this receiver has attended; this process must end",
             receiver_id=receiver_id,
-            incarnation=incarnation,
+            incarnation=hello.incarnation,
         )
-
-
-def check_straggler(member: Membership, incarnation: str, *, here: bool) -> None:
-    """Refuse for now an unknown incarnation that began before the one that attends, while that one is `here`.
-
-    It is the word of a dead process that was held up on the way: taken for the newer one, it would put the living one
-    out. Where a clock was set back and it is the newer one after all, it tries again, and is taken once the other is
-    lost.
-    Incarnations are UUIDv7: their order is that of their starts.
-
-    Raises:
-        HotspareError: STREAM_SUPERSEDED.
-    """
-    ordered = _is_ordered(incarnation) and _is_ordered(member.incarnation)
-    if here and ordered and incarnation < member.incarnation:
+    if here and not same_folder(member, hello):
+        raise folder_mismatch(receiver_id)
+    if hello.start <= member.start:
+        # The late word of a dead process: taken for the newer one, it would put the living one out. Only a living one
+        # can answer by counting on, as it does where its disk was set back.
         raise HotspareError(
-            Reason.STREAM_SUPERSEDED, "a process of this receiver that was started later attends", stream="attend"
+            Reason.START_BEHIND,
+            f"start {member.start} of this receiver is known, and this is start {hello.start}",
+            receiver_id=receiver_id,
+            start=member.start,
         )
 
 
-def _is_ordered(incarnation: str) -> bool:
-    try:
-        return UUID(incarnation).version == 7 and str(UUID(incarnation)) == incarnation
-    except ValueError:
-        return False
+def same_folder(member: Membership, hello: Membership) -> bool:
+    """Whether a process holds the lock that the one before it held: then that one has surely ended."""
+    return member.folder_id in ("", hello.folder_id)
 
 
 def superseding(member: Membership, incarnation: str) -> tuple[str, ...]:
@@ -163,6 +161,15 @@ def machine_mismatch(receiver_id: str) -> HotspareError:
     return HotspareError(
         Reason.MACHINE_MISMATCH,
         "this receiver id is known from another machine: a copied data folder or a cloned machine",
+        receiver_id=receiver_id,
+    )
+
+
+def folder_mismatch(receiver_id: str) -> HotspareError:
+    """The error for a receiver id that attends from another data folder of the same machine."""
+    return HotspareError(
+        Reason.MACHINE_MISMATCH,
+        "this receiver attends from another data folder of this machine: this one is a copy",
         receiver_id=receiver_id,
     )
 

@@ -131,10 +131,10 @@ def present(state: GroupState, receiver_id: str, now: float) -> bool:
 def here(state: GroupState, receiver_id: str, now: float) -> bool:
     """Whether a member is present, or its stream began so lately that its first beat may still come."""
     attendance = state.attendance.get(receiver_id)
-    if attendance is None or attendance.parted_at is not None:
+    if attendance is None:
         return False
     arriving = now < attendance.attached_at + state.settings.suspect_after.total_seconds()
-    return arriving or present(state, receiver_id, now)
+    return (arriving and attendance.parted_at is None) or present(state, receiver_id, now)
 
 
 def status_of(state: GroupState, receiver_id: str, now: float) -> MemberStatus:
@@ -190,10 +190,12 @@ def _attended(state: GroupState, event: Attended, now: float) -> GroupState:
     state = _with(state, event.receiver_id, fresh)
     holder = state.holder
     if holder and holder.receiver_id == event.receiver_id and holder.incarnation != event.incarnation:
-        state = replace(state, holder=replace(holder, lost=Reason.RESTARTED))
-    # Admission has checked the machine: no other process of this receiver is left there. This one itself may still be
-    # writing, though we may not know it any more (a restart of the cloud): of that, its release alone is proof.
-    state = _proved(state, event.receiver_id, through=state.epoch, unless=event.incarnation)
+        lost = Reason.RESTARTED if event.proof else Reason.SILENT
+        state = replace(state, holder=replace(holder, lost=lost))
+    if event.proof:
+        # Admission has checked machine and lock: no other process of this receiver is left. This one itself may still
+        # be writing, though we may not know it any more (a restart of the cloud): of that, its release alone is proof.
+        state = _proved(state, event.receiver_id, through=state.epoch, unless=event.incarnation)
     return _proved(state, event.receiver_id, through=released)
 
 

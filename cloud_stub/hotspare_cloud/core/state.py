@@ -112,6 +112,8 @@ class Attended:
     incarnation: str
     highest_epoch: int
     released_through: int
+    proof: bool = True
+    """Whether an earlier incarnation has surely ended: this one holds the very lock that it held."""
 
 
 @dataclass(frozen=True, slots=True)

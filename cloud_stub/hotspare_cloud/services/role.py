@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from hotspare.v1 import group_pb2, role_service_pb2, role_service_pb2_grpc
 from hotspare_cloud.attendance import AttendSession
@@ -24,6 +25,9 @@ from hotspare_rpc.wire import group_settings_to_proto, role_from_proto
 
 MAX_EPOCH = 2**62
 """What fits into the store. What a receiver claims to have seen is taken over far below it, see core.decide."""
+
+MAX_START = 2**53
+"""More starts than any machine sees; and counting on above it still fits into the store."""
 
 MEMBERS_PAGE = 100
 
@@ -185,8 +189,13 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         caller = self._callers.receiver(context)
         hello = (await first_of(request_iterator, "hello", self._directory.stopped)).hello
         # The role is the stored one; the one here is never looked at.
-        member = _described(hello.receiver, caller.receiver_id, Role.HOST, generation=hello.generation)
         _check_hello(hello)
+        member = replace(
+            _described(hello.receiver, caller.receiver_id, Role.HOST, generation=hello.generation),
+            incarnation=hello.incarnation,
+            start=hello.start,
+            folder_id=hello.folder_id,
+        )
         group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
         if group is None:
             group = self._directory.group(caller.arc_id, hello.sub_account or DEFAULT_SUB_ACCOUNT)
@@ -255,6 +264,10 @@ def _described(info: group_pb2.ReceiverInfo, receiver_id: str, role: Role, *, ge
 def _check_hello(hello: Request.Hello) -> None:
     if not 1 <= len(hello.incarnation) <= 64:
         raise field_invalid("incarnation", "must be 1 to 64 characters")
+    if len(hello.folder_id) > 64:
+        raise field_invalid("folder_id", "must have at most 64 characters")
+    if not 1 <= hello.start <= MAX_START:
+        raise field_invalid("start", f"must be from 1 to {MAX_START}")
     for name in ("highest_epoch", "released_through"):
         if getattr(hello, name) > MAX_EPOCH:
             raise field_invalid(name, f"must be at most {MAX_EPOCH}")

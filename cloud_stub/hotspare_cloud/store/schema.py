@@ -158,3 +158,10 @@ def m0003_records(db: sqlite_utils.Database) -> None:
         ) STRICT, WITHOUT ROWID
         """
     )
+
+
+@MIGRATIONS()
+def m0004_starts(db: sqlite_utils.Database) -> None:
+    """Which start of a receiver attends, and from which data folder."""
+    db.execute("ALTER TABLE member ADD COLUMN start INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE member ADD COLUMN folder_id TEXT NOT NULL DEFAULT ''")

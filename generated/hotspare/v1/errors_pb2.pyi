@@ -55,8 +55,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MEMBER_NOT_FOUND: _ErrorReason.ValueType  # 16
     """NOT_FOUND. The group has no member with that id or role. Metadata: `receiver_id` or `role`."""
     ERROR_REASON_MACHINE_MISMATCH: _ErrorReason.ValueType  # 17
-    """FAILED_PRECONDITION. The receiver id is known from another machine: a copied data folder or a cloned machine.
-    Metadata: `receiver_id`.
+    """FAILED_PRECONDITION. The receiver id is known from another machine, or attends from another data folder of this
+    one: a copied data folder or a cloned machine. Metadata: `receiver_id`.
     """
     ERROR_REASON_INCARNATION_SUPERSEDED: _ErrorReason.ValueType  # 18
     """FAILED_PRECONDITION. A newer start of this receiver has attended; this incarnation is refused for good.
@@ -74,6 +74,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_MEMBER_CONNECTED: _ErrorReason.ValueType  # 22
     """FAILED_PRECONDITION. The member is connected; it can't be removed as a dead one. Metadata: `receiver_id`."""
+    ERROR_REASON_START_BEHIND: _ErrorReason.ValueType  # 23
+    """ABORTED. A later start of this receiver is known. A process that lives stores a number above `start` as its own, and
+    attends again; a machine whose disk was set back gets so in step again. Metadata: `receiver_id`, `start`.
+    """
     ERROR_REASON_EPOCH_STALE: _ErrorReason.ValueType  # 30
     """ABORTED. The epoch named is not the group's current one (F7). Metadata: `epoch`, `current_epoch`."""
     ERROR_REASON_STREAM_SUPERSEDED: _ErrorReason.ValueType  # 31
@@ -227,8 +231,8 @@ ERROR_REASON_NOT_A_MEMBER: ErrorReason.ValueType  # 15
 ERROR_REASON_MEMBER_NOT_FOUND: ErrorReason.ValueType  # 16
 """NOT_FOUND. The group has no member with that id or role. Metadata: `receiver_id` or `role`."""
 ERROR_REASON_MACHINE_MISMATCH: ErrorReason.ValueType  # 17
-"""FAILED_PRECONDITION. The receiver id is known from another machine: a copied data folder or a cloned machine.
-Metadata: `receiver_id`.
+"""FAILED_PRECONDITION. The receiver id is known from another machine, or attends from another data folder of this
+one: a copied data folder or a cloned machine. Metadata: `receiver_id`.
 """
 ERROR_REASON_INCARNATION_SUPERSEDED: ErrorReason.ValueType  # 18
 """FAILED_PRECONDITION. A newer start of this receiver has attended; this incarnation is refused for good.
@@ -246,6 +250,10 @@ ERROR_REASON_CONFIRMATION_REQUIRED: ErrorReason.ValueType  # 21
 """
 ERROR_REASON_MEMBER_CONNECTED: ErrorReason.ValueType  # 22
 """FAILED_PRECONDITION. The member is connected; it can't be removed as a dead one. Metadata: `receiver_id`."""
+ERROR_REASON_START_BEHIND: ErrorReason.ValueType  # 23
+"""ABORTED. A later start of this receiver is known. A process that lives stores a number above `start` as its own, and
+attends again; a machine whose disk was set back gets so in step again. Metadata: `receiver_id`, `start`.
+"""
 ERROR_REASON_EPOCH_STALE: ErrorReason.ValueType  # 30
 """ABORTED. The epoch named is not the group's current one (F7). Metadata: `epoch`, `current_epoch`."""
 ERROR_REASON_STREAM_SUPERSEDED: ErrorReason.ValueType  # 31

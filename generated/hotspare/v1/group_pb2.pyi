@@ -255,6 +255,14 @@ class _TransitionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Transi
     """The hot spare ended: the host left (X2)."""
     TRANSITION_KIND_REFUSED: _TransitionKind.ValueType  # 12
     """An operator's wish was refused; why stands in the detail."""
+    TRANSITION_KIND_CLOUD_RESTORED: _TransitionKind.ValueType  # 13
+    """The cloud's data was restored from a backup copy: what was stored after the copy was made is gone."""
+    TRANSITION_KIND_ALLOWED_AGAIN: _TransitionKind.ValueType  # 14
+    """Failback to a receiver is allowed again: an hour of quiet has passed (F9)."""
+    TRANSITION_KIND_SWITCHOVER_ASKED: _TransitionKind.ValueType  # 15
+    """An operator asked for a switchover; the line of the move itself follows."""
+    TRANSITION_KIND_PIN_ENDED: _TransitionKind.ValueType  # 16
+    """Another receiver than the pinned one works, or the pinned one left: the pin has ended (F8)."""
 
 class TransitionKind(_TransitionKind, metaclass=_TransitionKindEnumTypeWrapper):
     """What a line of the history tells."""
@@ -285,6 +293,14 @@ TRANSITION_KIND_HOT_SPARE_ENDED: TransitionKind.ValueType  # 11
 """The hot spare ended: the host left (X2)."""
 TRANSITION_KIND_REFUSED: TransitionKind.ValueType  # 12
 """An operator's wish was refused; why stands in the detail."""
+TRANSITION_KIND_CLOUD_RESTORED: TransitionKind.ValueType  # 13
+"""The cloud's data was restored from a backup copy: what was stored after the copy was made is gone."""
+TRANSITION_KIND_ALLOWED_AGAIN: TransitionKind.ValueType  # 14
+"""Failback to a receiver is allowed again: an hour of quiet has passed (F9)."""
+TRANSITION_KIND_SWITCHOVER_ASKED: TransitionKind.ValueType  # 15
+"""An operator asked for a switchover; the line of the move itself follows."""
+TRANSITION_KIND_PIN_ENDED: TransitionKind.ValueType  # 16
+"""Another receiver than the pinned one works, or the pinned one left: the pin has ended (F8)."""
 Global___TransitionKind: _TypeAlias = TransitionKind  # noqa: Y015
 
 class _TransitionReason:
@@ -525,6 +541,7 @@ class Member(_message.Message):
     FAILBACK_TIME_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     STANDBY_REASON_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
     role: Global___Role.ValueType
     """Its configured role. Always present."""
     status: Global___MemberStatus.ValueType
@@ -547,6 +564,8 @@ class Member(_message.Message):
     """Number of this membership, never used again in the group."""
     standby_reason: Global___StandbyReason.ValueType
     """Why it does not work. Unset where it works or is not connected."""
+    losses: _builtins.int
+    """Times that it was lost while it worked, unplanned, and that still count (F9)."""
     @_builtins.property
     def receiver(self) -> Global___ReceiverInfo:
         """How the receiver described itself last. Always present."""
@@ -596,10 +615,11 @@ class Member(_message.Message):
         failback_time: _timestamp_pb2.Timestamp | None = ...,
         generation: _builtins.int = ...,
         standby_reason: Global___StandbyReason.ValueType = ...,
+        losses: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "epoch", b"epoch", "failback_time", b"failback_time", "health", b"health", "join_time", b"join_time", "last_seen_time", b"last_seen_time", "progress", b"progress", "receiver", b"receiver"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "epoch", b"epoch", "failback_time", b"failback_time", "generation", b"generation", "health", b"health", "held_back", b"held_back", "is_self", b"is_self", "join_time", b"join_time", "last_seen_time", b"last_seen_time", "progress", b"progress", "receiver", b"receiver", "role", b"role", "standby_reason", b"standby_reason", "status", b"status", "sync_detail", b"sync_detail", "sync_revision", b"sync_revision", "sync_state", b"sync_state", "uses_old_key", b"uses_old_key", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "epoch", b"epoch", "failback_time", b"failback_time", "generation", b"generation", "health", b"health", "held_back", b"held_back", "is_self", b"is_self", "join_time", b"join_time", "last_seen_time", b"last_seen_time", "losses", b"losses", "progress", b"progress", "receiver", b"receiver", "role", b"role", "standby_reason", b"standby_reason", "status", b"status", "sync_detail", b"sync_detail", "sync_revision", b"sync_revision", "sync_state", b"sync_state", "uses_old_key", b"uses_old_key", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__epoch: _TypeAlias = _typing.Literal["epoch"]  # noqa: Y015
     _WhichOneofArgType__epoch: _TypeAlias = _typing.Literal["_epoch", b"_epoch"]  # noqa: Y015
@@ -629,6 +649,8 @@ class Group(_message.Message):
     MOVING_TO_RECEIVER_ID_FIELD_NUMBER: _builtins.int
     PAUSE_TIME_FIELD_NUMBER: _builtins.int
     PAUSED_BY_FIELD_NUMBER: _builtins.int
+    PIN_TIME_FIELD_NUMBER: _builtins.int
+    PINNED_BY_FIELD_NUMBER: _builtins.int
     arc_id: _builtins.str
     """The ARC account. Always present."""
     sub_account: _builtins.str
@@ -649,6 +671,8 @@ class Group(_message.Message):
     """To whom a hand-over is under way. Empty: none is."""
     paused_by: _builtins.str
     """Who paused them: the name of the operator's token."""
+    pinned_by: _builtins.str
+    """Who pinned: the name of the operator's token."""
     @_builtins.property
     def working_since_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it works. Unset: nobody does."""
@@ -673,6 +697,10 @@ class Group(_message.Message):
     def pause_time(self) -> _timestamp_pb2.Timestamp:
         """Since when automatic moves are paused. Unset: they are not."""
 
+    @_builtins.property
+    def pin_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when somebody is pinned. Unset: nobody is."""
+
     def __init__(
         self,
         *,
@@ -692,10 +720,12 @@ class Group(_message.Message):
         moving_to_receiver_id: _builtins.str = ...,
         pause_time: _timestamp_pb2.Timestamp | None = ...,
         paused_by: _builtins.str = ...,
+        pin_time: _timestamp_pb2.Timestamp | None = ...,
+        pinned_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backlog_oldest_time", b"backlog_oldest_time", "pause_time", b"pause_time", "working_since_time", b"working_since_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backlog_oldest_time", b"backlog_oldest_time", "pause_time", b"pause_time", "pin_time", b"pin_time", "working_since_time", b"working_since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc_id", b"arc_id", "backlog", b"backlog", "backlog_oldest_time", b"backlog_oldest_time", "epoch", b"epoch", "free_roles", b"free_roles", "generation", b"generation", "holds", b"holds", "moving_to_receiver_id", b"moving_to_receiver_id", "pause_time", b"pause_time", "paused", b"paused", "paused_by", b"paused_by", "pinned_receiver_id", b"pinned_receiver_id", "sub_account", b"sub_account", "warnings", b"warnings", "working_receiver_id", b"working_receiver_id", "working_since_time", b"working_since_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc_id", b"arc_id", "backlog", b"backlog", "backlog_oldest_time", b"backlog_oldest_time", "epoch", b"epoch", "free_roles", b"free_roles", "generation", b"generation", "holds", b"holds", "moving_to_receiver_id", b"moving_to_receiver_id", "pause_time", b"pause_time", "paused", b"paused", "paused_by", b"paused_by", "pin_time", b"pin_time", "pinned_by", b"pinned_by", "pinned_receiver_id", b"pinned_receiver_id", "sub_account", b"sub_account", "warnings", b"warnings", "working_receiver_id", b"working_receiver_id", "working_since_time", b"working_since_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

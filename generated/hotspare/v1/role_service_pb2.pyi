@@ -354,10 +354,11 @@ class AttendRequest(_message.Message):
         GENERATION_FIELD_NUMBER: _builtins.int
         HIGHEST_EPOCH_FIELD_NUMBER: _builtins.int
         RELEASED_THROUGH_FIELD_NUMBER: _builtins.int
+        START_FIELD_NUMBER: _builtins.int
+        FOLDER_ID_FIELD_NUMBER: _builtins.int
         incarnation: _builtins.str
-        """A UUIDv7 made at every start of the process: of two, the later one supersedes the other. It also says: this
-        process holds the exclusive lock of its data folder, so no older one of this folder is left on this machine.
-        Required.
+        """A UUID made at every start of the process. It also says: this process holds the exclusive lock of its data
+        folder, so no older one of this folder is left on this machine. Required.
         """
         sub_account: _builtins.str
         """The sub account; counts only without a role (G7)."""
@@ -367,6 +368,16 @@ class AttendRequest(_message.Message):
         """The highest epoch that it ever saw. A cloud restored from a copy goes on above it."""
         released_through: _builtins.int
         """The highest epoch that it held and has surely stopped writing under. 0: none."""
+        start: _builtins.int
+        """Number of this start in the data folder, from 1, durable there before it is told. Of two incarnations the one
+        with the higher start is the later: it supersedes the other for good. One that is not higher is refused with
+        START_BEHIND, which names the highest that is known: a living process goes on above it, while the late word of
+        a dead one changes nothing. Required.
+        """
+        folder_id: _builtins.str
+        """Identity of the data folder whose lock the process holds, opaque: a copy of the folder has another one. A new
+        incarnation is proof that the one before has stopped only where the folder is the same. Required.
+        """
         @_builtins.property
         def receiver(self) -> _group_pb2.ReceiverInfo:
             """Who it is. Required."""
@@ -380,10 +391,12 @@ class AttendRequest(_message.Message):
             generation: _builtins.int = ...,
             highest_epoch: _builtins.int = ...,
             released_through: _builtins.int = ...,
+            start: _builtins.int = ...,
+            folder_id: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["receiver", b"receiver"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "highest_epoch", b"highest_epoch", "incarnation", b"incarnation", "receiver", b"receiver", "released_through", b"released_through", "sub_account", b"sub_account"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["folder_id", b"folder_id", "generation", b"generation", "highest_epoch", b"highest_epoch", "incarnation", b"incarnation", "receiver", b"receiver", "released_through", b"released_through", "start", b"start", "sub_account", b"sub_account"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

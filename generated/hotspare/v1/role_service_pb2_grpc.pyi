@@ -116,8 +116,9 @@ class RoleServiceStub:
 
     Callers: receiver with a role, or (G7) without one.
     Errors: FAILED_PRECONDITION NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED: final until
-    an operator acted. INVALID_ARGUMENT STREAM_PROTOCOL, FIELD_INVALID: a defect of the caller. UNAVAILABLE
-    SHUTTING_DOWN, ABORTED STREAM_SUPERSEDED: open a new one, unless this process did.
+    an operator acted. INVALID_ARGUMENT STREAM_PROTOCOL, FIELD_INVALID: a defect of the caller. ABORTED START_BEHIND:
+    count on, then open a new one. UNAVAILABLE SHUTTING_DOWN, ABORTED STREAM_SUPERSEDED: open a new one, unless this
+    process did.
     Deadline: none (stream). Retry: no.
     """
     Switchover: _grpc.UnaryUnaryMultiCallable[_role_service_pb2.SwitchoverRequest, _role_service_pb2.SwitchoverResponse]
@@ -256,8 +257,9 @@ class RoleServiceAsyncStub(RoleServiceStub):
 
     Callers: receiver with a role, or (G7) without one.
     Errors: FAILED_PRECONDITION NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED: final until
-    an operator acted. INVALID_ARGUMENT STREAM_PROTOCOL, FIELD_INVALID: a defect of the caller. UNAVAILABLE
-    SHUTTING_DOWN, ABORTED STREAM_SUPERSEDED: open a new one, unless this process did.
+    an operator acted. INVALID_ARGUMENT STREAM_PROTOCOL, FIELD_INVALID: a defect of the caller. ABORTED START_BEHIND:
+    count on, then open a new one. UNAVAILABLE SHUTTING_DOWN, ABORTED STREAM_SUPERSEDED: open a new one, unless this
+    process did.
     Deadline: none (stream). Retry: no.
     """
     Switchover: _aio.UnaryUnaryMultiCallable[_role_service_pb2.SwitchoverRequest, _role_service_pb2.SwitchoverResponse]  # type: ignore[assignment]
@@ -423,8 +425,9 @@ class RoleServiceServicer:
 
         Callers: receiver with a role, or (G7) without one.
         Errors: FAILED_PRECONDITION NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED: final until
-        an operator acted. INVALID_ARGUMENT STREAM_PROTOCOL, FIELD_INVALID: a defect of the caller. UNAVAILABLE
-        SHUTTING_DOWN, ABORTED STREAM_SUPERSEDED: open a new one, unless this process did.
+        an operator acted. INVALID_ARGUMENT STREAM_PROTOCOL, FIELD_INVALID: a defect of the caller. ABORTED START_BEHIND:
+        count on, then open a new one. UNAVAILABLE SHUTTING_DOWN, ABORTED STREAM_SUPERSEDED: open a new one, unless this
+        process did.
         Deadline: none (stream). Retry: no.
         """
 

@@ -7,7 +7,7 @@ before each one is sent. The end of a stream says nothing about the lease: that 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Protocol, TypeAlias
 
@@ -88,13 +88,16 @@ class Attend:
         introduce: Callable[[], Introduction],
         incarnation: str,
         clock: Clock,
+        on_behind: Callable[[int], Awaitable[None]],
         on_change: Callable[[], None],
     ) -> None:
+        """`on_behind`: the cloud knows a start of this receiver with that number, which is not lower than ours."""
         self._cloud = cloud
         self._holder = holder
         self._introduce = introduce
         self._incarnation = incarnation
         self._clock = clock
+        self._on_behind = on_behind
         self._on_change = on_change
         self._attendance: Attendance | None = None
         self._beat_interval = GroupSettings().beat.total_seconds()
@@ -139,6 +142,8 @@ class Attend:
             except grpc.aio.AioRpcError as error:
                 if self._is_final(error):
                     return
+                if await self._count_on(error):
+                    continue
             except Exception as error:
                 # A defect must not end the attendance for ever: the lease guards, and the log tells.
                 log_event(_log, logging.ERROR, "attend_failed", error=error)
@@ -215,6 +220,19 @@ class Attend:
             log_event(_log, logging.INFO, "cloud_connected", address=self._cloud.address)
             self._on_change()
         self._holder.heard(told)
+
+    async def _count_on(self, error: grpc.aio.AioRpcError) -> bool:
+        """Where our start is not the latest that the cloud knows, count on above that: this process lives."""
+        ours = from_rpc_error(error)
+        known = ours.metadata.get("start", "") if ours and ours.reason is Reason.START_BEHIND else ""
+        if not known.isdecimal():
+            return False
+        try:
+            await self._on_behind(int(known))
+        except HotspareError as failed:
+            log_event(_log, logging.ERROR, "start_not_counted", problem=failed.message)
+            return False
+        return True
 
     # Its end.
 

@@ -62,6 +62,8 @@ def hello_to_proto(
         generation=attendance.generation,
         highest_epoch=guard.highest_epoch,
         released_through=guard.released_through,
+        start=who.start,
+        folder_id=who.folder_id,
     )
     return role_service_pb2.AttendRequest(hello=hello)
 

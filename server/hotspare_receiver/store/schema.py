@@ -17,6 +17,12 @@ def _desk(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="desk_2")
+def _starts(db: Database) -> None:
+    """Starts of the process are counted: of two, the cloud has to know the later one."""
+    db.execute("ALTER TABLE identity ADD COLUMN starts INTEGER NOT NULL DEFAULT 0")
+
+
 _DESK_1 = (
     # One value a row, as JSON: a setting that has its default has no row.
     "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",

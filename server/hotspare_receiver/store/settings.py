@@ -70,20 +70,22 @@ class SettingsStore:
         self.settings = Settings()
         self.arc_key = ""
         self.receiver_id = ""
+        self.start = 0
+        """Number of this start of the process in this data folder, from 1."""
         self.role: RoleHeld | None = None
         self.goodbye: Goodbye | None = None
         self.goodbye_key = ""
 
     @classmethod
     async def open(cls, database: Database, folder: Path) -> "SettingsStore":
-        """Read all of it; at the very first start, make the receiver id (a UUID, kept for good).
+        """Count the start, and read all; at the very first start, make the receiver id (a UUID, kept for good).
 
         Raises:
             HotspareError: DISK_LOW, STORE_FAILED, when the receiver id could not be stored.
             OSError: a key file is there and can't be read.
         """
         store = cls(database, folder)
-        await database.write(_make_identity)
+        await database.write(_begin, vital=True)
         database.read_now(store._load)
         store.arc_key = _read_secret(store._key_file)
         store.goodbye_key = _read_secret(store._goodbye_key_file)
@@ -94,7 +96,7 @@ class SettingsStore:
         known = asdict(Settings())
         self.settings = Settings(**{name: value for name, value in values.items() if name in known})
         row = connection.execute("SELECT * FROM identity").fetchone()
-        self.receiver_id = row["receiver_id"]
+        self.receiver_id, self.start = row["receiver_id"], row["starts"]
         self.role = None if row["role"] is None else RoleHeld(Role(row["role"]), row["generation"])
         said = connection.execute("SELECT * FROM goodbye").fetchone()
         if said is not None:
@@ -147,6 +149,18 @@ class SettingsStore:
             await asyncio.to_thread(_keep_secret, self._key_file, self.arc_key)
             raise
         self.settings, self.arc_key = settings, arc_key
+
+    async def count_on(self, known: int) -> None:
+        """Number this start above one that the cloud knows: the disk of this machine was set back.
+
+        Raises:
+            HotspareError: DISK_LOW, STORE_FAILED; nothing changed then.
+        """
+        start = max(known, self.start) + 1
+        await self._database.write(
+            lambda db: db.execute("UPDATE identity SET starts = ?", (start,)).rowcount, vital=True
+        )
+        self.start = start
 
     async def set_role(self, role: RoleHeld | None) -> None:
         """Keep the role that the cloud gave, or that there is none any more."""
@@ -205,10 +219,11 @@ class SettingsStore:
         await asyncio.to_thread(_keep_secret, self._goodbye_key_file, "")
 
 
-def _make_identity(connection: sqlite3.Connection) -> None:
+def _begin(connection: sqlite3.Connection) -> None:
     connection.execute(
         "INSERT INTO identity (one, receiver_id) VALUES (1, ?) ON CONFLICT DO NOTHING", (str(uuid.uuid4()),)
     )
+    connection.execute("UPDATE identity SET starts = starts + 1")
 
 
 def _read_secret(path: Path) -> str:

@@ -43,6 +43,8 @@ class Receiver:
         receiver_id: str = "",
         machine_id: str = "",
         sub_account: str = "",
+        start: int = 1,
+        folder_id: str = "",
         **info: Any,
     ) -> None:
         self.reach(channel)
@@ -51,6 +53,8 @@ class Receiver:
         self.machine_id = machine_id or str(uuid4())
         self.sub_account = sub_account
         self.incarnation = str(uuid4())
+        self.start = start
+        self.folder_id = folder_id or str(uuid4())
         self.info = info
         self.metadata = ReceiverCredentials(account.arc_id, account.key, self.receiver_id).metadata()
         self.beats = 0
@@ -65,14 +69,16 @@ class Receiver:
         self.channel = channel
         self.roles = role_service_pb2_grpc.RoleServiceStub(channel)
 
-    def started_anew(self, *, machine_id: str = "") -> "Receiver":
-        """The same receiver, started once more, perhaps elsewhere."""
+    def started_anew(self, *, machine_id: str = "", folder_id: str = "") -> "Receiver":
+        """The same receiver, started once more, perhaps elsewhere, or from a copy of its data folder."""
         return Receiver(
             self.channel,
             self.account,
             receiver_id=self.receiver_id,
             machine_id=machine_id or self.machine_id,
             sub_account=self.sub_account,
+            start=self.start + 1,
+            folder_id=folder_id or self.folder_id,
             **self.info,
         )
 
@@ -229,6 +235,8 @@ class Line(_Stream):
         told: dict[str, Any] = {
             "receiver": receiver.described(),
             "incarnation": receiver.incarnation,
+            "start": receiver.start,
+            "folder_id": receiver.folder_id,
             "sub_account": receiver.sub_account,
             "released_through": receiver.released_through,
         }

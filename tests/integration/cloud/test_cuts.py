@@ -24,14 +24,15 @@ async def test_f7_a_life_line_cut_while_an_epoch_is_stored_harms_nothing(
     channel: grpc.aio.Channel, account: Account
 ) -> None:
     scene = await Scene.set(channel, account, spares=0)
+    start = scene.host
     for moment in moments():
-        start = scene.host.started_anew()
+        start = start.started_anew()
         line = await start.attend(beating=False)
         assert not line.ended, line.error
         await line.beat()  # begins an epoch
         await asyncio.sleep(moment)
         await line.cut()
-    last = scene.host.started_anew()
+    last = start.started_anew()
     pull = await last.work()
     await scene.devices[0].publish(zone=1)
     await pull.until_zones(1)
@@ -44,14 +45,20 @@ async def test_f7_a_hello_cut_while_its_incarnation_is_stored_harms_nothing(
     channel: grpc.aio.Channel, account: Account
 ) -> None:
     scene = await Scene.set(channel, account, spares=0)
+    start = scene.host
     for moment in moments():
-        start = scene.host.started_anew()
+        start = start.started_anew()
         call = start.roles.Attend(metadata=start.metadata)
-        hello = role_service_pb2.AttendRequest.Hello(receiver=start.described(), incarnation=start.incarnation)
+        hello = role_service_pb2.AttendRequest.Hello(
+            receiver=start.described(),
+            incarnation=start.incarnation,
+            start=start.start,
+            folder_id=start.folder_id,
+        )
         await call.write(role_service_pb2.AttendRequest(hello=hello))
         await asyncio.sleep(moment)
         call.cancel()
-    last = scene.host.started_anew()
+    last = start.started_anew()
     await last.attend()
     await last.until_working()
 

@@ -238,6 +238,58 @@ async def test_f3_from_another_machine_it_is_refused_and_the_holder_works_on(
 
 
 @together
+async def test_f7_the_late_word_of_a_dead_process_puts_nobody_out(channel: grpc.aio.Channel, account: Account) -> None:
+    """The second start of three is handled last, as after a proxy that held it up."""
+    scene = await Scene.set(channel, account)
+    await scene.attend()
+    dead = scene.host.started_anew()
+    living = dead.started_anew()
+    pull = await living.work()
+    error = await (await dead.attend()).until_ended()
+    assert error is not None
+    assert (error.reason, error.metadata) == (Reason.START_BEHIND, {"receiver_id": dead.receiver_id, "start": "3"})
+    await scene.devices[0].publish(zone=1)
+    await pull.until_zones(1)
+    assert (living.epoch, living.line is not None and not living.line.ended) == (2, True)
+
+
+@together
+async def test_f3_a_copy_of_the_data_folder_on_the_same_machine_is_refused_and_the_holder_works_on(
+    channel: grpc.aio.Channel, account: Account
+) -> None:
+    scene = await Scene.set(channel, account)
+    await scene.attend()
+    pull = await scene.host.open_pull()
+    copy = scene.host.started_anew(folder_id="another folder")
+    error = await (await copy.attend()).until_ended()
+    assert error is not None
+    assert (error.reason, error.metadata) == (Reason.MACHINE_MISMATCH, {"receiver_id": copy.receiver_id})
+    await scene.devices[0].publish(zone=1)
+    await pull.until_zones(1)
+    assert (scene.host.epoch, scene.host.line is not None and not scene.host.line.ended) == (1, True)
+
+
+@together
+async def test_f3_from_another_folder_a_start_is_no_proof_that_the_old_one_stopped(
+    channel: grpc.aio.Channel, account: Account
+) -> None:
+    scene = await Scene.set(channel, account)
+    await scene.attend()
+    old = await scene.host.open_pull()
+    await scene.devices[0].publish(zone=1)
+    await old.until_zones(1)
+    await scene.host.vanish()
+    await scene.spare.until_working()
+    copy = scene.host.started_anew(folder_id="another folder")
+    await copy.attend()
+    holds = (await scene.spare.members()).group.holds
+    assert [(hold.epoch, hold.alarms) for hold in holds] == [(1, 1)]
+    error = await (await scene.host.attend()).until_ended()
+    assert error is not None
+    assert error.reason is Reason.INCARNATION_SUPERSEDED
+
+
+@together
 async def test_f3_a_newer_stream_of_the_same_incarnation_takes_the_place(
     channel: grpc.aio.Channel, account: Account
 ) -> None:
@@ -274,6 +326,9 @@ async def test_s4_what_is_no_hello_or_no_beat_is_refused(channel: grpc.aio.Chann
     for hello, field in (
         ({"incarnation": ""}, "incarnation"),
         ({"incarnation": "x" * 65}, "incarnation"),
+        ({"start": 0}, "start"),
+        ({"start": 2**53 + 1}, "start"),
+        ({"folder_id": "x" * 65}, "folder_id"),
         ({"receiver": group_pb2.ReceiverInfo(receiver_id=host.receiver_id)}, "receiver.machine_id"),
         ({"receiver": group_pb2.ReceiverInfo(receiver_id="no-uuid", machine_id="m")}, "receiver.receiver_id"),
         (
