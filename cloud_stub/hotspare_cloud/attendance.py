@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+from hotspare_cloud.core.order import Standby
+from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import GroupSettings, Role
 
 ECHOES_KEPT = 256
@@ -31,6 +33,20 @@ class Report:
     def visible(self) -> tuple[object, ...]:
         """What people are told of at once when it changes."""
         return (self.problems, self.sync_state, self.sync_revision, self.sync_detail)
+
+
+SYNC_SYNCING, SYNC_BEHIND, SYNC_VERSION_DIFFERS, SYNC_FAILED, SYNC_DIVERGED = 3, 4, 5, 6, 7
+"""Numbers of SyncState in group.proto."""
+
+
+def may_return(sync_state: int, role: Role | None) -> bool:
+    """Whether the copy of the configuration lets a receiver take the work back (F4).
+
+    A host must not be behind the cloud, a spare has to be in sync. One that never told counts as fine.
+    """
+    if role is Role.HOST:
+        return sync_state not in (SYNC_BEHIND, SYNC_DIVERGED)
+    return sync_state not in (SYNC_SYNCING, SYNC_BEHIND, SYNC_VERSION_DIFFERS, SYNC_FAILED, SYNC_DIVERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,9 @@ class CloudState:
     settings: GroupSettings
     working_receiver_id: str
     role: Role | None
+    paused: bool = False
+    standby: Standby | None = None
+    """Why it does not work. None: it does, or was not heard yet."""
 
 
 class AttendSession:
@@ -89,6 +108,18 @@ class AttendSession:
         if isinstance(item, Exception):
             raise item
         return item
+
+
+def superseded_by(session: AttendSession, incarnation: str) -> HotspareError:
+    """What ends a stream whose place was taken by one of that incarnation."""
+    if session.incarnation == incarnation:
+        return HotspareError(Reason.STREAM_SUPERSEDED, "a newer stream took this one's place", stream="attend")
+    return HotspareError(
+        Reason.INCARNATION_SUPERSEDED,
+        "a newer start of this receiver has attended; this process must end",
+        receiver_id=session.receiver_id,
+        incarnation=session.incarnation,
+    )
 
 
 class Line:

@@ -22,6 +22,8 @@ class StallWatch:
 
     def __init__(self) -> None:
         self.stalls = 0
+        self.stalled_from = 0.0
+        """When the loop last turned before the newest of them."""
         self.lag = 0.0
         """Seconds by which the last turn was late, for metrics."""
         self._last = boottime()
@@ -41,7 +43,7 @@ class StallWatch:
         """The number of stalls until now; one that is only now coming to an end counts."""
         if self._timer is not None and now - self._last > STALL + TURN:
             self.stalls += 1
-            self._last = now
+            self.stalled_from, self._last = self._last, now
         return self.stalls
 
     def _turn(self) -> None:

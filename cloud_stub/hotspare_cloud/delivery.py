@@ -95,6 +95,11 @@ class PullSession:
             raise item
         return item
 
+    @property
+    def seen(self) -> bool:
+        """Whether something was delivered in it, and the receiver told that it has all of that."""
+        return self.last_delivery > 0 and not self._unseen
+
     def agrees(self, pull_id: int, last_delivery: int, now: float) -> bool:
         """Whether what a beat tells of the pull agrees with ours, or has had no time to."""
         if pull_id != self.pull_id:

@@ -16,7 +16,9 @@ from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
 from hotspare_cloud.store.base import AccountRow, DeviceRow, GroupRow, Store, TokenRow
 from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.lease import LeaseTerms, check_terms
 from hotspare_rpc.credentials import sha256
+from hotspare_store.folder import DataFolderError
 
 DEFAULT_SUB_ACCOUNT = "default"
 
@@ -44,7 +46,11 @@ class Directory:
         self._tokens: dict[bytes, TokenRow] = {}
 
     async def load(self) -> None:
-        """Read all that is stored, and set every group to work."""
+        """Read all that is stored, and set every group to work.
+
+        Raises:
+            DataFolderError: the stored settings of a group break the inequality of the leases; the message tells how.
+        """
         for account in await self._store.accounts():
             self._accounts[account.arc_id] = account
         for token in await self._store.tokens():
@@ -57,6 +63,10 @@ class Directory:
 
     async def _load_group(self, row: GroupRow) -> None:
         facts = await self._store.load_group(row.group_id)
+        try:
+            check_terms(LeaseTerms(cloud=facts.settings.lease, holder=facts.settings.holder_lease))
+        except HotspareError as unsafe:
+            raise DataFolderError(f"the settings of {row.arc_id}/{row.sub_account}: {unsafe.message}") from unsafe
         group = Group(row, facts, self._store, self._watch, self.boot)
         self._groups[(row.arc_id, row.sub_account)] = group
         self._by_id[row.group_id] = group
@@ -125,7 +135,18 @@ class Directory:
 
     def group_of_member(self, arc_id: str, receiver_id: str) -> Group | None:
         """The group of an account in which a receiver holds its role."""
-        return next((group for group in self.groups(arc_id) if receiver_id in group.members), None)
+        found = (group for group in self.groups(arc_id) if receiver_id in group.members)
+        return next((group for group in found if group.members[receiver_id].role is not None), None)
+
+    def group_at_work(self, arc_id: str, receiver_id: str) -> Group | None:
+        """The group of an account in which a receiver may work: by its role, or alone (G7)."""
+        alone = next(iter(self.groups_alone(arc_id, receiver_id)), None)
+        return self.group_of_member(arc_id, receiver_id) or alone
+
+    def groups_alone(self, arc_id: str, receiver_id: str) -> list[Group]:
+        """The groups of an account in which a receiver works alone (G7); more than one only until it is put right."""
+        found = (group for group in self.groups(arc_id) if receiver_id in group.members)
+        return [group for group in found if group.members[receiver_id].role is None]
 
     def by_id(self, group_id: int) -> Group:
         """A group by the store's id."""

@@ -41,7 +41,7 @@ def finished(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corouti
     return whole
 
 
-async def until_room(write: Callable[[], Awaitable[None]]) -> None:
+async def until_room(write: Callable[[], Awaitable[R]]) -> R:
     """Store what has been decided, also when the disk is full for a while.
 
     For what can't be taken back: the window has stopped delivering under an epoch before its end is stored, so the

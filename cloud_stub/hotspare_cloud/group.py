@@ -1,6 +1,7 @@
 """One group at work: carries events to the deciding machine, and its effects to the store and the streams.
 
-Everything that concerns who works passes `_step`, one event at a time. An epoch is stored before anyone is told of it.
+Everything that concerns who works passes `step`, one event at a time. What it decided is stored in one commit before
+anyone is told of it. Who belongs to the group is the matter of `roster`, what operators want that of `verbs`.
 """
 
 import asyncio
@@ -12,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hotspare_cloud.attendance import AttendSession, CloudState, Line, Report
+from hotspare_cloud.attendance import AttendSession, CloudState, Line, Report, may_return, superseded_by
 from hotspare_cloud.clock import STALL, StallWatch, boottime
-from hotspare_cloud.core import decide
-from hotspare_cloud.core.admission import Membership, check_attend, same_folder, superseding
+from hotspare_cloud.core import decide, order
+from hotspare_cloud.core.admission import Membership, check_attend, proved_ended, superseding
 from hotspare_cloud.core.state import (
     Attended,
     Beat,
@@ -26,24 +27,30 @@ from hotspare_cloud.core.state import (
     FreeHold,
     GroupState,
     Hold,
+    Note,
     Parted,
-    Post,
-    PostsChanged,
+    SettingsChanged,
     Stalled,
     Tell,
     TellAll,
     Tick,
+    WorksAgain,
 )
 from hotspare_cloud.delivery import Delivery, PullSession, Stale, Stored, Withdraw, missing
 from hotspare_cloud.finish import finished, start, until_room
-from hotspare_cloud.moves import Moves
+from hotspare_cloud.history import arc_alarm, lines_of
+from hotspare_cloud.oddities import Oddities
 from hotspare_cloud.restore import restored_window, stored_state
-from hotspare_cloud.store.base import GroupFacts, GroupRow, Store
-from hotspare_model.errors import HotspareError, Reason
+from hotspare_cloud.store.base import GroupFacts, GroupRow, HistoryLine, NewAlarm, Step, Store
+from hotspare_cloud.tally import Tally
+from hotspare_model.errors import HotspareError
 from hotspare_model.group import SILENCE_LIMIT, MemberStatus
 from hotspare_rpc.logs import log_event
 
 _log = logging.getLogger(__name__)
+
+MISMATCHES = 2
+"""So many pulls in a row that got lost make a receiver count as unable to deliver."""
 
 
 class Group:
@@ -58,19 +65,23 @@ class Group:
         self.last_seen: dict[str, float] = dict(facts.last_seen)
         self.reports: dict[str, Report] = {}
         self.backlog = facts.backlog
-        self.moves = Moves()
+        self.tally = Tally()
         self.confirmed = 0
         self.late_confirmations = 0
         self.working_since: float | None = None
         """Wall clock, for people."""
         self.watchers: set[Callable[[], None]] = set()
-        self._store = store
+        self.lines: dict[str, Line] = {}
+        """The life lines, by receiver."""
+        self.store = store
+        self.lock = asyncio.Lock()
+        """Held by whatever changes members or who works."""
         self._watch = watch
         self._stalls = watch.stalls
         self._boot = boot
-        self._lines: dict[str, Line] = {}
+        self._mismatches: dict[str, int] = {}
+        self._odd = Oddities(self)
         self._told_statuses: tuple[tuple[str, MemberStatus], ...] = ()
-        self._lock = asyncio.Lock()
         self._stopped: HotspareError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,20 +107,21 @@ class Group:
             await self.part(await admission)
 
     async def _attend(self, member: Membership, hello: Attended) -> AttendSession:
-        """Admit a process of a member and open its line.
-
-        `member` is how it describes itself, with the generation of the membership that it knows (0: none).
+        """Admit a process of a member and open its line. `member` is how it describes itself.
 
         Raises:
             HotspareError: NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED, START_BEHIND.
         """
         receiver_id, incarnation = hello.receiver_id, hello.incarnation
-        async with self._lock:
+        async with self.lock:
             self._check_open()
             known = self.members.get(receiver_id)
-            ended = self.departed.get(receiver_id, False)
-            here = decide.here(self.state, receiver_id, boottime())
-            check_attend(known, member, ended=ended, here=here)
+            here = order.here(self.state, receiver_id, boottime())
+            try:
+                check_attend(known, member, ended=self.departed.get(receiver_id, False), here=here)
+            except HotspareError as refused:
+                await self._odd.refused(member, refused)
+                raise
             assert known is not None
             described = replace(
                 member,
@@ -119,23 +131,24 @@ class Group:
                 superseded=superseding(known, incarnation),
             )
             if described != known:
-                await self._store.save_member(self.row.group_id, described, self.generation)
+                await self.store.save_member(self.row.group_id, described, self.generation)
                 self.members[receiver_id] = described
-            line = self._lines.setdefault(receiver_id, Line())
+            line = self.lines.setdefault(receiver_id, Line())
             if line.session is not None:
-                line.session.end(_superseded(line.session, incarnation))
-                if line.session.incarnation != incarnation:
-                    line.beat = 0
+                line.session.end(superseded_by(line.session, incarnation))
+            if known.incarnation != incarnation:
+                line.beat = 0
+                self._mismatches.pop(receiver_id, None)
             session = line.session = AttendSession(receiver_id, incarnation)
-            await self._step(replace(hello, proof=same_folder(known, member)))
+            await self.step(replace(hello, proof=proved_ended(known, member)))
             self._send(receiver_id, granted=False, beat=line.beat)
             return session
 
     @finished
     async def beat(self, session: AttendSession, beat: Beat, echo: tuple[str, int], report: Report) -> None:
         """Take a beat of a member: `echo` is the boot and number of the state that it saw last."""
-        async with self._lock:
-            line = self._lines.get(session.receiver_id)
+        async with self.lock:
+            line = self.lines.get(session.receiver_id)
             if line is None or line.session is not session:
                 return
             now = boottime()
@@ -146,85 +159,20 @@ class Group:
                 self.notify()
             line.beat = max(line.beat, beat.number)
             age = line.echo_age(echo[1], now) if echo[0] == self._boot else None
-            await self._step(replace(beat, echo_age=age))
+            await self._odd.look_at_epoch(beat)
+            stuck = self._mismatches.get(session.receiver_id, 0) >= MISMATCHES
+            await self.step(replace(beat, echo_age=age, healthy=beat.healthy and not stuck))
             self._check_pull(session, report)
             self.delivery.wake()
 
     @finished
     async def part(self, session: AttendSession) -> None:
         """A stream ended, for whatever reason."""
-        async with self._lock:
-            line = self._lines.get(session.receiver_id)
+        async with self.lock:
+            line = self.lines.get(session.receiver_id)
             if line is not None and line.session is session:
                 line.session = None
-                await self._step(Parted(session.receiver_id, session.incarnation))
-
-    # Members.
-
-    @finished
-    async def join(self, member: Membership) -> Membership:
-        """Store a member that was admitted by `check_join`, which the caller did under `membership_lock`."""
-        async with self._lock:
-            known = self.members.get(member.receiver_id)
-            if known is not None and known.role is member.role:
-                return known
-            self.generation += 1
-            joined = replace(
-                member,
-                generation=self.generation,
-                incarnation=known.incarnation if known else "",
-                start=known.start if known else 0,
-                folder_id=known.folder_id if known else "",
-                superseded=known.superseded if known else (),
-            )
-            await self._store.save_member(self.row.group_id, joined, self.generation)
-            self.members[member.receiver_id] = joined
-            self.departed.pop(member.receiver_id, None)
-            log_event(
-                _log,
-                logging.INFO,
-                "member_joined",
-                **self._name(),
-                receiver=member.receiver_id,
-                role=member.role.name,
-            )
-            await self._step(PostsChanged(self._posts()))
-            return joined
-
-    @finished
-    async def leave(
-        self,
-        receiver_ids: Sequence[str],
-        released: Mapping[str, int],
-        error: HotspareError,
-        *,
-        ended: Sequence[str] = (),
-    ) -> None:
-        """Remove members; their streams end with `error`. `ended` are those whose hot spare was ended by the host."""
-        async with self._lock:
-            gone = [receiver_id for receiver_id in receiver_ids if receiver_id in self.members]
-            if not gone:
-                return
-            self.generation += 1
-            departed = {receiver_id: receiver_id in ended for receiver_id in gone}
-            await self._store.remove_members(self.row.group_id, departed, self.generation)
-            self.departed |= departed
-            for receiver_id in gone:
-                member = self.members.pop(receiver_id)
-                log_event(
-                    _log,
-                    logging.INFO,
-                    "member_left",
-                    **self._name(),
-                    receiver=receiver_id,
-                    role=member.role.name,
-                )
-                line = self._lines.pop(receiver_id, None)
-                if line is not None and line.session is not None:
-                    line.session.end(error)
-                self.reports.pop(receiver_id, None)
-                self.last_seen.pop(receiver_id, None)
-            await self._step(PostsChanged(self._posts(), dict(released)))
+                await self.step(Parted(session.receiver_id, session.incarnation))
 
     # Alarms.
 
@@ -249,7 +197,7 @@ class Group:
             or not self.delivery.window.live
             or (holder.receiver_id, holder.incarnation) != (pull.receiver_id, pull.incarnation)
         ):
-            self.moves.stale += epoch != 0
+            self.tally.stale += epoch != 0
             pull.send(Stale(self.state.epoch))
             return
         self.delivery.open(pull, min(size, self.state.settings.window))
@@ -261,7 +209,7 @@ class Group:
         Where nothing of it is of this group, it answers only when there is no other group to look in (`last`). Returns
         whether it answered.
         """
-        result = await self._store.confirm(self.row.group_id, epoch, pull.receiver_id, ranges, time.time())
+        result = await self.store.confirm(self.row.group_id, epoch, pull.receiver_id, ranges, time.time())
         self.backlog -= len(result.newly)
         self.confirmed += len(result.newly)
         if epoch != self.delivery.window.epoch:
@@ -274,6 +222,7 @@ class Group:
             return False
         pull.send(Stored(epoch, result.known, missing(ranges, result.known)))
         if result.known:
+            self._mismatches.pop(pull.receiver_id, None)
             self.delivery.wake()
         return True
 
@@ -281,7 +230,18 @@ class Group:
 
     def status(self, receiver_id: str) -> MemberStatus:
         """What is so now."""
-        return decide.status_of(self.state, receiver_id, boottime())
+        return order.status_of(self.state, receiver_id, boottime())
+
+    def standby_reason(self, receiver_id: str) -> order.Standby | None:
+        """Why a member that is there does not work."""
+        return order.standby_reason(self.state, receiver_id, boottime())
+
+    def hears_nothing(self, receiver_id: str) -> bool:
+        """Whether a member's stream stands, and its beats show that it does not hear us."""
+        attendance = self.state.attendance.get(receiver_id)
+        if attendance is None or attendance.parted_at is not None:
+            return False
+        return not order.here(self.state, receiver_id, boottime())
 
     @property
     def working(self) -> Membership | None:
@@ -299,10 +259,34 @@ class Group:
         """Seconds until the holder of an ended epoch has surely stopped."""
         return max(0.0, hold.until - boottime())
 
+    def unattended(self) -> float:
+        """Seconds that nobody worked since the cloud started, up to now."""
+        since = self.state.holder.heard_at if self.state.holder else self.state.idle_since
+        running = boottime() - since if since is not None and self.working is None else 0.0
+        return self.tally.gap_seconds + max(0.0, running)
+
+    def is_healthy(self, receiver_id: str) -> bool:
+        """Whether a member is there and could deliver."""
+        attendance = self.state.attendance.get(receiver_id)
+        return bool(attendance and attendance.healthy and order.present(self.state, receiver_id, boottime()))
+
     def failback_in(self, receiver_id: str) -> float | None:
         """Seconds until the work goes back to a member. None: that is not to come."""
-        due = decide.failback_due(self.state, receiver_id)
+        due = order.failback_due(self.state, receiver_id)
         return None if due is None else max(0.0, due - boottime())
+
+    def may_return(self, receiver_id: str, sync_state: int) -> bool:
+        """Whether a member's copy of the configuration lets it take the work back (F4)."""
+        member = self.members.get(receiver_id)
+        return may_return(sync_state, member.role if member else None)
+
+    def losses(self, receiver_id: str) -> int:
+        """Losses that count against a member (F9)."""
+        return sum(1 for loss in self.state.losses if loss.receiver_id == receiver_id)
+
+    def name(self) -> dict[str, Any]:
+        """The group, for the log."""
+        return {"arc_id": self.row.arc_id, "sub_account": self.row.sub_account}
 
     def start(self) -> None:
         """Begin to keep time."""
@@ -312,7 +296,7 @@ class Group:
         """End all streams with `error`, and note who was seen when."""
         self._stopped = error
         self.notify()
-        for line in self._lines.values():
+        for line in self.lines.values():
             if line.session is not None:
                 line.session.end(error)
         if self.delivery.pull is not None:
@@ -320,19 +304,32 @@ class Group:
         if self._timer is not None:
             self._timer.cancel()
         await self.delivery.stop()
-        await self._store.save_last_seen(self.row.group_id, self.last_seen)
+        await self.store.save_last_seen(self.row.group_id, self.last_seen)
 
     # Carrying.
 
-    async def _step(self, event: Event) -> None:
+    async def step(
+        self,
+        event: Event,
+        *,
+        lines: Sequence[HistoryLine] = (),
+        request_id: str = "",
+        former: Mapping[str, Membership] | None = None,
+    ) -> None:
+        """Decide on an event, store what came of it with `lines` of the history, and tell. `lock` is held.
+
+        `former` are members that have just left: the history still names them.
+        """
         now = boottime()
         stalls = self._watch.check(now)
         if stalls != self._stalls:
             self._stalls = stalls
-            log_event(_log, logging.WARNING, "cloud_stalled", **self._name())
-            self.state, _ = decide.decide(self.state, Stalled(), now)
+            log_event(_log, logging.WARNING, "cloud_stalled", **self.name())
+            self.state, _ = decide.decide(self.state, Stalled(self._watch.stalled_from), now)
         state, effects = decide.decide(self.state, event, now)
-        await self._carry_out_stored(state, effects)
+        settings = event.settings if isinstance(event, SettingsChanged) else None
+        asked = Step(lines=tuple(lines), request_id=request_id, settings=settings)
+        await self._store_step(state, effects, asked, former or {})
         self.state = state
         for effect in effects:
             match effect:
@@ -343,7 +340,9 @@ class Group:
                 case FreeHold(epoch):
                     self.delivery.window.free(epoch)
                     self.delivery.wake()
-                case EndEpoch() | BeginEpoch():
+                case WorksAgain():
+                    self.tally.nobody_worked(effect.gap)
+                case EndEpoch() | BeginEpoch() | Note():
                     pass  # carried out already
         self.delivery.window.paused = bool(state.holder and state.holder.yield_to)
         self._arm()
@@ -353,36 +352,49 @@ class Group:
             self._told_statuses = statuses
             self.notify()
 
-    async def _carry_out_stored(self, state: GroupState, effects: Sequence[Effect]) -> None:
+    async def _store_step(
+        self, state: GroupState, effects: Sequence[Effect], asked: Step, former: Mapping[str, Membership]
+    ) -> None:
         """What has to be durable before anybody is told: first stop delivering, then store, then go on."""
-        ended: tuple[int, bool] | None = None
-        begun: BeginEpoch | None = None
-        for effect in effects:
-            match effect:
-                case EndEpoch(epoch, hold):
-                    ended = (epoch, hold)
-                    out = self.delivery.window.end(hold=hold)
-                    self.moves.ended(out)
-                    self.delivery.stale(epoch + 1 if state.epoch == epoch else state.epoch)
-                case BeginEpoch():
-                    begun = effect
-                case FreeHold(epoch):
-                    await until_room(functools.partial(self._store.free_hold, self.row.group_id, epoch))
-                case Tell() | TellAll():
-                    pass
-        if ended is None and begun is None:
+        ended = next((effect for effect in effects if isinstance(effect, EndEpoch)), None)
+        begun = next((effect for effect in effects if isinstance(effect, BeginEpoch)), None)
+        if ended is not None:
+            # It may have been the way between the two: its next epoch tells.
+            self._mismatches.clear()
+            self.tally.ended(self.delivery.window.end(hold=ended.hold))
+            self.delivery.stale(ended.epoch + 1 if state.epoch == ended.epoch else state.epoch)
+        known = {**former, **self.members}
+        step = replace(
+            asked,
+            ended=(ended.epoch, ended.hold) if ended else None,
+            begun=begun,
+            role=self.members[begun.receiver_id].role if begun else None,
+            freed=tuple(effect.epoch for effect in effects if isinstance(effect, FreeHold)),
+            lines=(*asked.lines, *lines_of(effects, known, self._worked_before())),
+            standing=state.standing if state.standing != self.state.standing else None,
+            arc_alarm=self._arc_alarm(state, begun, known) if begun else None,
+        )
+        if step.is_empty:
             return
-        role = self.members[begun.receiver_id].role if begun else None
-        await until_room(functools.partial(self._store.change_epoch, self.row.group_id, ended, begun, role))
-        if begun is None:
+        told_arc = await until_room(functools.partial(self.store.save_step, self.row.group_id, step))
+        if begun is not None:
+            self.working_since = time.time()
+            self.delivery.window.begin(begun.epoch)
+            self.tally.begun(begun, step.role, self.delivery.window.held(), self.name())
+        elif ended is not None:
             self.working_since = None
-            return
-        self.working_since = time.time()
-        self.delivery.window.begin(begun.epoch)
-        self.moves.begun(begun, role, self.delivery.window.held(), self._name())
+        if told_arc:
+            self.arrived(1)
+
+    def _arc_alarm(self, state: GroupState, begun: BeginEpoch, known: Mapping[str, Membership]) -> NewAlarm | None:
+        before, member = known.get(self._worked_before()), known[begun.receiver_id]
+        return arc_alarm(self.row, begun, member, before, state.settings.takeover_event_code)
+
+    def _worked_before(self) -> str:
+        return self.state.worked.receiver_id if self.state.worked else ""
 
     def _send(self, receiver_id: str, *, granted: bool, beat: int) -> None:
-        line = self._lines.get(receiver_id)
+        line = self.lines.get(receiver_id)
         if line is None or line.session is None:
             return
         holder, member = self.state.holder, self.members.get(receiver_id)
@@ -407,11 +419,13 @@ class Group:
                 settings=self.state.settings,
                 working_receiver_id=holder.receiver_id if holder else "",
                 role=member.role if member else None,
+                paused=self.state.pause is not None,
+                standby=self.standby_reason(receiver_id),
             )
         )
 
     def _send_all(self) -> None:
-        for receiver_id, line in self._lines.items():
+        for receiver_id, line in self.lines.items():
             self._send(receiver_id, granted=False, beat=line.beat)
 
     def _check_pull(self, session: AttendSession, report: Report) -> None:
@@ -419,7 +433,12 @@ class Group:
         if pull is None or pull.receiver_id != session.receiver_id or pull.incarnation != session.incarnation:
             return
         if not pull.agrees(report.pull_id, report.last_delivery, boottime()):
+            self._mismatches[session.receiver_id] = self._mismatches.get(session.receiver_id, 0) + 1
             self.delivery.reset()
+        elif pull.seen:
+            self._mismatches.pop(session.receiver_id, None)
+
+    # Time.
 
     def _check_open(self) -> None:
         """A stream that begins while the cloud stops must not hold that up."""
@@ -430,7 +449,10 @@ class Group:
         """Nothing new goes to a holder that is silent (timing rules, what counts as a loss)."""
         holder = self.state.holder
         limit = max(SILENCE_LIMIT, 1.5 * self.state.settings.beat).total_seconds()
-        return holder is not None and holder.lost is None and boottime() - holder.heard_at < limit
+        now = boottime()
+        if holder is None or holder.lost is not None or now < self.state.not_before:
+            return False
+        return now - holder.heard_at < limit
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -451,10 +473,10 @@ class Group:
 
     async def _step_alone(self, event: Event) -> None:
         try:
-            async with self._lock:
-                await self._step(event)
+            async with self.lock:
+                await self.step(event)
         except HotspareError as error:
-            log_event(_log, logging.ERROR, "step_failed", **self._name(), problem=error.message)
+            log_event(_log, logging.ERROR, "step_failed", **self.name(), problem=error.message)
 
     def notify(self) -> None:
         """Tell those who watch that something changed."""
@@ -462,21 +484,4 @@ class Group:
             watcher()
 
     def _statuses(self, now: float) -> tuple[tuple[str, MemberStatus], ...]:
-        return tuple((key, decide.status_of(self.state, key, now)) for key in self.members)
-
-    def _posts(self) -> dict[str, Post]:
-        return {key: Post(member.role, member.machine_id) for key, member in self.members.items()}
-
-    def _name(self) -> dict[str, Any]:
-        return {"arc_id": self.row.arc_id, "sub_account": self.row.sub_account}
-
-
-def _superseded(session: AttendSession, incarnation: str) -> HotspareError:
-    if session.incarnation == incarnation:
-        return HotspareError(Reason.STREAM_SUPERSEDED, "a newer stream took this one's place", stream="attend")
-    return HotspareError(
-        Reason.INCARNATION_SUPERSEDED,
-        "a newer start of this receiver has attended; this process must end",
-        receiver_id=session.receiver_id,
-        incarnation=session.incarnation,
-    )
+        return tuple((key, order.status_of(self.state, key, now)) for key in self.members)

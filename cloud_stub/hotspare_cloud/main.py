@@ -11,6 +11,7 @@ import click
 from hotspare_rpc.cli_args import ADDRESS, tls_options
 
 DATA = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 DISK_FLOOR_MB = 512
 
@@ -51,6 +52,55 @@ def serve(data: Path, listen: Any, metrics: Any, disk_floor: int, tls: Any) -> N
     except (DataFolderError, ListenError, TlsError) as problem:
         raise click.ClickException(str(problem)) from problem
     sys.exit(status)
+
+
+@main.command()
+@click.option("--data", type=DATA, required=True, help="The data folder of the cloud, running or not.")
+@click.option("--to", "target", type=FILE, required=True, help="The new file (mode 0600).")
+def backup(data: Path, target: Path) -> None:
+    """Copy all that the cloud keeps, as of one moment, to a new file.
+
+    Works beside a running cloud. Keep the copy as well as the data folder: it holds every alarm, and the SHA-256 of
+    each key.
+    """
+    from hotspare_cloud.copies import back_up
+    from hotspare_store.folder import DataFolderError
+
+    try:
+        size = back_up(data, target)
+    except DataFolderError as problem:
+        raise click.ClickException(str(problem)) from problem
+    click.echo(f"{target}: {size / 1e6:.1f} MB")
+
+
+@main.command()
+@click.option("--data", type=DATA, required=True, help="The data folder of a cloud that does not run.")
+@click.option("--from", "source", type=FILE, required=True, help="A file made by hotspare-cloud backup.")
+@click.option("--replace", is_flag=True, help="Keep the database that is there aside, and put the copy in its place.")
+def restore(data: Path, source: Path, replace: bool) -> None:
+    """Put a backup copy in place, before the cloud starts.
+
+    What was stored after the copy was made is gone: alarms of that time that no ARC has confirmed yet, members, keys
+    and settings. Epochs and numbers jump past all that was given out, so that nothing is given out twice, and every
+    list of members says so for a week. Alarms that were confirmed after the copy was made are delivered again; the
+    receivers that confirmed them know that, and confirm them without sending them.
+    """
+    from datetime import UTC, datetime
+
+    from hotspare_cloud.copies import restore as put_back
+    from hotspare_store.folder import DataFolderError
+
+    try:
+        done = put_back(data, source, replace_existing=replace)
+    except DataFolderError as problem:
+        raise click.ClickException(str(problem)) from problem
+    newest = (
+        datetime.fromtimestamp(done.newest_alarm, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if done.newest_alarm else ""
+    )
+    click.echo(f"Restored {done.groups} groups; {done.alarms_waiting} alarms wait.")
+    click.echo(f"The newest alarm of the copy is of {newest}: later ones are gone." if newest else "It holds no alarm.")
+    if done.kept is not None:
+        click.echo(f"The database of before is kept in {done.kept}.")
 
 
 @main.group()

@@ -64,7 +64,7 @@ class CloudCollector(Collector):
         """Move the gaps that the groups noted into the histogram. Called on the loop, beside the scrapes."""
         for group in self._directory.groups():
             child = self._gap.labels(*_labels(group))
-            gaps, group.moves.gaps = group.moves.gaps, []
+            gaps, group.tally.gaps = group.tally.gaps, []
             for gap in gaps:
                 child.observe(gap)
 
@@ -124,11 +124,35 @@ class CloudCollector(Collector):
             "hotspare_cloud_moves", "Moves of the working role, by reason.", labels=[*GROUP, "reason"]
         )
         gap = CounterMetricFamily(
-            "hotspare_cloud_unattended_seconds", "Seconds that nobody worked, up to the moves.", labels=GROUP
+            "hotspare_cloud_unattended_seconds",
+            "Seconds that nobody worked, with those of a time that is running.",
+            labels=GROUP,
         )
         stale = CounterMetricFamily(
             "hotspare_cloud_stale_epochs_refused",
-            "Pulls under an epoch that was not the caller's.",
+            "Pulls and beats under an epoch that was not the caller's.",
+            labels=GROUP,
+        )
+        healthy = GaugeMetricFamily(
+            "hotspare_cloud_member_healthy",
+            "1 for a member that is there and could deliver.",
+            labels=[*GROUP, "role"],
+        )
+        held_back = GaugeMetricFamily(
+            "hotspare_cloud_member_held_back",
+            "1 for a member that was lost too often, so that it does not fail back.",
+            labels=[*GROUP, "role"],
+        )
+        alone = GaugeMetricFamily(
+            "hotspare_cloud_receivers_without_role", "Receivers without a role that are known.", labels=GROUP
+        )
+        paused = GaugeMetricFamily("hotspare_cloud_paused", "1 while automatic moves are paused.", labels=GROUP)
+        pinned = GaugeMetricFamily(
+            "hotspare_cloud_pinned", "1 while a switchover keeps a receiver at work.", labels=GROUP
+        )
+        restored = GaugeMetricFamily(
+            "hotspare_cloud_restored_time_seconds",
+            "When the cloud was restored from a backup copy, seconds since 1970; 0: never.",
             labels=GROUP,
         )
         for group in groups:
@@ -136,15 +160,39 @@ class CloudCollector(Collector):
             epoch.add_metric(labels, group.state.epoch)
             working.add_metric(labels, 1 if group.working else 0)
             lease.add_metric(labels, group.lease_remaining())
-            gap.add_metric(labels, group.moves.gap_seconds)
-            stale.add_metric(labels, group.moves.stale)
+            gap.add_metric(labels, group.unattended())
+            stale.add_metric(labels, group.tally.stale)
             for reason in Reason:
-                moves.add_metric([*labels, reason.value.lower()], group.moves.by_reason[reason])
-            held = {member.role: group.status(member.receiver_id) for member in tuple(group.members.values())}
+                moves.add_metric([*labels, reason.value.lower()], group.tally.by_reason[reason])
+            members = tuple(group.members.values())
+            held = {member.role: group.status(member.receiver_id) for member in members if member.role}
+            healthy_now = {member.role: group.is_healthy(member.receiver_id) for member in members}
+            back = {member.role: member.receiver_id in group.state.held_back for member in members}
             for role in Role:
+                name = role.name.lower()
                 for each in MemberStatus:
-                    status.add_metric([*labels, role.name.lower(), each.value], 1 if held.get(role) is each else 0)
-        yield from (epoch, status, working, lease, moves, gap, stale)
+                    status.add_metric([*labels, name, each.value], 1 if held.get(role) is each else 0)
+                healthy.add_metric([*labels, name], 1 if healthy_now.get(role) else 0)
+                held_back.add_metric([*labels, name], 1 if back.get(role) else 0)
+            alone.add_metric(labels, sum(1 for member in members if member.role is None))
+            paused.add_metric(labels, 1 if group.state.pause else 0)
+            pinned.add_metric(labels, 1 if group.state.pin else 0)
+            restored.add_metric(labels, group.state.restored_at or 0.0)
+        yield from (
+            epoch,
+            status,
+            healthy,
+            working,
+            lease,
+            moves,
+            gap,
+            stale,
+            held_back,
+            alone,
+            paused,
+            pinned,
+            restored,
+        )
 
     def _alarms(self, groups: list[Group]) -> Iterable[Metric]:
         backlog = GaugeMetricFamily(

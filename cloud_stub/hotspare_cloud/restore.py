@@ -1,13 +1,15 @@
 """A group's state after a start of the cloud, from what is stored of it (F11)."""
 
-from hotspare_cloud.core.state import GroupState, Hold, Holder, Post
+from collections.abc import Mapping
+
+from hotspare_cloud.core.admission import Membership
+from hotspare_cloud.core.state import ALONE, GroupState, Hold, Holder, Loss, Post, Worked
 from hotspare_cloud.core.window import Window
 from hotspare_cloud.store.base import GroupFacts
 
 
 def stored_state(facts: GroupFacts) -> GroupState:
     """What the store knows of who works, without any time."""
-    posts = {key: Post(member.role, member.machine_id) for key, member in facts.members.items()}
     newest = facts.epochs[-1] if facts.epochs else None
     holder = None
     if newest is not None and newest.ended_at is None:
@@ -15,9 +17,27 @@ def stored_state(facts: GroupFacts) -> GroupState:
     holds = tuple(
         Hold(row.epoch, row.receiver_id, row.incarnation, row.machine_id, until=0.0) for row in facts.epochs if row.held
     )
+    standing = facts.standing
     return GroupState(
-        settings=facts.settings, posts=posts, holder=holder, holds=holds, epoch=newest.epoch if newest else 0
+        settings=facts.settings,
+        posts=posts_of(facts.members),
+        holder=holder,
+        holds=holds,
+        epoch=newest.epoch if newest else 0,
+        floor=standing.floor,
+        worked=Worked(newest.receiver_id, int(newest.role) if newest.role else ALONE) if newest else None,
+        pin=standing.pin,
+        pause=standing.pause,
+        losses=tuple(Loss(receiver_id, 0.0) for receiver_id, count in standing.losses for _ in range(count)),
+        held_back=frozenset(standing.held_back),
+        old_lease=standing.old_lease,
+        restored_at=standing.restored_at,
     )
+
+
+def posts_of(members: Mapping[str, Membership]) -> dict[str, Post]:
+    """The places of the members, as they decide."""
+    return {key: Post(member.role, member.machine_id, member.generation) for key, member in members.items()}
 
 
 def restored_window(facts: GroupFacts, state: GroupState) -> Window:

@@ -63,6 +63,8 @@ class GroupSettings:
         Raises:
             HotspareError: FIELD_INVALID or LEASE_ARITHMETIC.
         """
+        # First, for it tells more than the range does: with its numbers.
+        check_terms(LeaseTerms(cloud=self.lease, holder=self.holder_lease))
         second = timedelta(seconds=1)
         spans = {
             "lease": (2 * second, 60 * second),
@@ -90,7 +92,6 @@ class GroupSettings:
                 raise field_invalid(name, f"must be from {fewest} to {greatest}")
         if not is_event_code(self.takeover_event_code):
             raise field_invalid("takeover_event_code", "must be a Contact ID code: three of 0-9 and B-F")
-        check_terms(LeaseTerms(cloud=self.lease, holder=self.holder_lease))
         return self
 
 

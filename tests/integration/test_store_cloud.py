@@ -12,7 +12,17 @@ import pytest
 from hotspare_cloud.core.admission import Membership
 from hotspare_cloud.core.state import BeginEpoch
 from hotspare_cloud.core.state import Reason as Move
-from hotspare_cloud.store.base import AccountRow, Backup, DeviceRow, KeptAlarm, NewAlarm, RecordRow, Store, TokenRow
+from hotspare_cloud.store.base import (
+    AccountRow,
+    Backup,
+    DeviceRow,
+    KeptAlarm,
+    NewAlarm,
+    RecordRow,
+    Step,
+    Store,
+    TokenRow,
+)
 from hotspare_cloud.store.sqlite import SqliteStore
 from hotspare_model.digest import RecordKind, empty_digests
 from hotspare_model.errors import HotspareError, Reason
@@ -75,7 +85,7 @@ def epoch(number: int, receiver_id: str = "r1", previous: str | None = None) -> 
 async def delivered(store: Store, group: int, count: int, number: int = 1, receiver_id: str = "r1") -> None:
     """An epoch under which so many new alarms went out."""
     kept = await store.store_alarms(group, [alarm() for _ in range(count)])
-    await store.change_epoch(group, None, epoch(number, receiver_id), Role.HOST)
+    await change_epoch(store, group, None, epoch(number, receiver_id), Role.HOST)
     await store.note_delivery(group, number, [each.number for each in kept])
 
 
@@ -85,6 +95,13 @@ def numbers(kept: Sequence[KeptAlarm]) -> list[tuple[int, int, bool]]:
 
 
 # Accounts and tokens.
+
+
+async def change_epoch(
+    store: Store, group: int, ended: tuple[int, bool] | None, begun: BeginEpoch | None, role: Role | None
+) -> None:
+    """One step of who works."""
+    await store.save_step(group, Step(ended=ended, begun=begun, role=role))
 
 
 async def test_s1_accounts_groups_and_key_digests_are_kept(opened: tuple[Store, Again], store: Store) -> None:
@@ -166,28 +183,28 @@ async def test_f11_the_newest_epoch_and_those_that_are_held_are_loaded(
     opened: tuple[Store, Again], store: Store, group: int
 ) -> None:
     before = time.time()
-    await store.change_epoch(group, None, epoch(1, "r1"), Role.HOST)
-    await store.change_epoch(group, (1, True), epoch(2, "r2", "r1"), Role.SPARE_1)
-    await store.change_epoch(group, (2, False), epoch(3, "r3", "r2"), Role.SPARE_2)
+    await change_epoch(store, group, None, epoch(1, "r1"), Role.HOST)
+    await change_epoch(store, group, (1, True), epoch(2, "r2", "r1"), Role.SPARE_1)
+    await change_epoch(store, group, (2, False), epoch(3, "r3", "r2"), Role.SPARE_2)
     again = await opened[1]()
     held, newest = (await again.load_group(group)).epochs
     assert (held.epoch, held.receiver_id, held.held, held.ended_at is not None) == (1, "r1", True, True)
     assert (newest.epoch, newest.receiver_id, newest.incarnation) == (3, "r3", "incarnation-of-r3")
     assert (newest.role, newest.held, newest.ended_at) == (Role.SPARE_2, False, None)
     assert before <= newest.started_at <= time.time()
-    await again.free_hold(group, 1)
-    await again.change_epoch(group, (3, True), None, None)
+    await again.save_step(group, Step(freed=(1,)))
+    await change_epoch(again, group, (3, True), None, None)
     facts = await again.load_group(group)
     assert [(row.epoch, row.held, row.ended_at is not None) for row in facts.epochs] == [(3, True, True)]
 
 
 async def test_f7_an_epoch_is_never_used_again(store: Store, group: int, other: int) -> None:
-    await store.change_epoch(group, None, epoch(1, "r1"), Role.HOST)
+    await change_epoch(store, group, None, epoch(1, "r1"), Role.HOST)
     with pytest.raises(Exception, match=r".+"):  # each database has an error of its own
-        await store.change_epoch(group, (1, True), epoch(1, "r2"), Role.SPARE_1)
+        await change_epoch(store, group, (1, True), epoch(1, "r2"), Role.SPARE_1)
     (kept,) = (await store.load_group(group)).epochs
     assert (kept.receiver_id, kept.ended_at, kept.held) == ("r1", None, False)  # whole, or not at all
-    await store.change_epoch(other, None, epoch(1, "r2"), Role.HOST)
+    await change_epoch(store, other, None, epoch(1, "r2"), Role.HOST)
 
 
 async def test_f11_what_was_out_under_the_current_or_a_held_epoch_is_loaded(
@@ -195,7 +212,7 @@ async def test_f11_what_was_out_under_the_current_or_a_held_epoch_is_loaded(
 ) -> None:
     await delivered(store, group, 3)
     await store.confirm(group, 1, "r1", [(2, 2)], 5.0)
-    await store.change_epoch(group, (1, True), epoch(2, "r2"), Role.SPARE_1)
+    await change_epoch(store, group, (1, True), epoch(2, "r2"), Role.SPARE_1)
     await store.store_alarms(group, [alarm("panel-2")])
     await store.note_delivery(group, 2, [4])
     again = await opened[1]()
@@ -206,7 +223,7 @@ async def test_f11_what_was_out_under_the_current_or_a_held_epoch_is_loaded(
         (4, "panel-2", 2),
     ]
     assert facts.backlog == 3
-    await again.free_hold(group, 1)
+    await again.save_step(group, Step(freed=(1,)))
     assert [(out.number, out.epoch) for out in (await again.load_group(group)).out] == [(4, 2)]
 
 
@@ -258,7 +275,7 @@ async def test_a3_what_waits_is_read_by_number_from_a_cursor(store: Store, group
 async def test_a4_deliveries_are_counted_over_all_epochs(store: Store, group: int) -> None:
     await delivered(store, group, 2)
     await store.note_delivery(group, 1, [1])
-    await store.change_epoch(group, (1, True), epoch(2, "r2"), Role.SPARE_1)
+    await change_epoch(store, group, (1, True), epoch(2, "r2"), Role.SPARE_1)
     await store.note_delivery(group, 2, [1])
     assert [each.deliveries for each in await store.waiting_alarms(group, 0, 10)] == [3, 1]
 
@@ -284,7 +301,7 @@ async def test_f7_a_late_confirmation_counts_after_the_epoch_ended_and_only_once
     opened: tuple[Store, Again], store: Store, group: int
 ) -> None:
     await delivered(store, group, 1)
-    await store.change_epoch(group, (1, False), epoch(2, "r2"), Role.SPARE_1)
+    await change_epoch(store, group, (1, False), epoch(2, "r2"), Role.SPARE_1)
     await store.note_delivery(group, 2, [1])
     again = await opened[1]()
     assert list((await again.confirm(group, 1, "r1", [(1, 1)], 5.0)).newly) == [1]
@@ -304,7 +321,7 @@ async def test_a7_the_oldest_that_waits_is_told(store: Store, group: int) -> Non
     assert await store.oldest_waiting(group) is None
     await store.store_alarms(group, [alarm(received_at=10.0), alarm(received_at=20.0)])
     assert await store.oldest_waiting(group) == 10.0
-    await store.change_epoch(group, None, epoch(1), Role.HOST)
+    await change_epoch(store, group, None, epoch(1), Role.HOST)
     await store.note_delivery(group, 1, [1])
     await store.confirm(group, 1, "r1", [(1, 1)], 30.0)
     assert await store.oldest_waiting(group) == 20.0
@@ -349,7 +366,8 @@ async def test_b3_a_device_is_looked_up_with_its_key_and_account_number(store: S
 
 
 def test_the_settings_that_tests_write_are_read_as_they_are() -> None:
-    from hotspare_cloud.store.sqlite_groups import settings_from_json, settings_to_json
+    from hotspare_cloud.store.sqlite_groups import settings_from_json
+    from hotspare_cloud.store.sqlite_steps import settings_to_json
 
     settings = GroupSettings(lease=timedelta(seconds=2.5), window=7, takeover_event_code="311")
     assert settings_from_json(settings_to_json(settings)) == settings

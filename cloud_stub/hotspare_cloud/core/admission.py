@@ -12,7 +12,8 @@ class Membership:
     """A member as it is stored. `generation` is the number of this membership in the group."""
 
     receiver_id: str
-    role: Role
+    role: Role | None
+    """None: it works alone (G7)."""
     generation: int
     name: str
     machine_id: str
@@ -37,12 +38,30 @@ SUPERSEDED_KEPT = 32
 """So many old incarnations are remembered for each member."""
 
 
+MOST_ALONE = 16
+"""So many receivers without a role are known in a group at most."""
+
+
 def free_roles(members: Members) -> tuple[Role, ...]:
     """Roles that could be taken now: without a host, the host's alone (G2)."""
     taken = {member.role for member in members.values()}
     if Role.HOST not in taken:
         return (Role.HOST,)
     return tuple(role for role in SPARE_ROLES if role not in taken)
+
+
+def check_alone(members: Members) -> None:
+    """Refuse one more receiver without a role where there are too many already.
+
+    Raises:
+        HotspareError: NOT_A_MEMBER.
+    """
+    if sum(1 for member in members.values() if member.role is None) >= MOST_ALONE:
+        raise HotspareError(
+            Reason.NOT_A_MEMBER,
+            f"{MOST_ALONE} receivers without a role are known: remove those that are gone",
+            receiver_id="",
+        )
 
 
 def check_join(
@@ -140,6 +159,11 @@ def same_folder(member: Membership, hello: Membership) -> bool:
     return member.folder_id in ("", hello.folder_id)
 
 
+def proved_ended(member: Membership, hello: Membership) -> str:
+    """The incarnation that has surely ended, now that another one attends. Empty: none, also where it is the same."""
+    return member.incarnation if member.incarnation != hello.incarnation and same_folder(member, hello) else ""
+
+
 def superseding(member: Membership, incarnation: str) -> tuple[str, ...]:
     """The superseded incarnations of a member once `incarnation` attends."""
     older = (*member.superseded, member.incarnation) if member.incarnation else member.superseded
@@ -174,5 +198,5 @@ def folder_mismatch(receiver_id: str) -> HotspareError:
     )
 
 
-def _text(role: Role) -> str:
-    return role.name
+def _text(role: Role | None) -> str:
+    return role.name if role is not None else "ALONE"

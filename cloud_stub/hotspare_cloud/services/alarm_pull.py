@@ -40,7 +40,7 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
         opening = (await first_of(request_iterator, "open", self._directory.stopped)).open
         _check_open(opening)
         pull = PullSession(caller.receiver_id, opening.incarnation, opening.pull_id, boottime())
-        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+        group = self._directory.group_at_work(caller.arc_id, caller.receiver_id)
         if group is None:
             pull.send(Stale(0))
         else:
@@ -86,8 +86,9 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
         if confirm.epoch > MAX_EPOCH:
             raise field_invalid("epoch", f"must be at most {MAX_EPOCH}")
         ranges = _merged(ranges)
-        # Also from one that left: it is looked for in all groups of its account. Epochs of a group name their holder.
-        groups = [group] if group is not None else self._directory.groups(caller.arc_id)
+        # Also from one that left, or has moved to another group since: epochs of a group name their holder.
+        others = [each for each in self._directory.groups(caller.arc_id) if each is not group]
+        groups = [group, *others] if group is not None else others
         for each in groups:
             if await each.confirm(pull, confirm.epoch, ranges, last=each is groups[-1]):
                 return

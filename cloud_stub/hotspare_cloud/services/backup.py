@@ -16,6 +16,7 @@ from hotspare_cloud.core.backup import (
     judge_push,
     same,
 )
+from hotspare_cloud.core.order import has_host
 from hotspare_cloud.directory import Directory
 from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
@@ -131,12 +132,13 @@ class BackupService(backup_service_pb2_grpc.BackupServiceServicer):
 
 def _check_host(group: Group, receiver_id: str) -> None:
     member = group.members[receiver_id]
-    if member.role is not Role.HOST:
+    alone = member.role is None and not has_host(group.state)
+    if member.role is not Role.HOST and not alone:
         host = next((each for each in group.members.values() if each.role is Role.HOST), None)
         raise HotspareError(
             Reason.NOT_EDITABLE_HERE,
             "only the host sends a configuration",
-            role=member.role.name,
+            role=member.role.name if member.role else "ALONE",
             host_receiver_id=host.receiver_id if host else "",
             host_address=host.address if host else "",
         )

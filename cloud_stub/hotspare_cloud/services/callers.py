@@ -94,13 +94,23 @@ class Callers:
             return self._directory.group(arc_id, sub_account), ""
         caller = self.receiver(context)
         group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+        if group is None and not sub_account:
+            group = self._directory.group_at_work(caller.arc_id, caller.receiver_id)
         if group is None:
             group = self._directory.group(caller.arc_id, sub_account)
         return group, caller.receiver_id
 
+    def operator_name(self, context: Context, receiver_id: str) -> str:
+        """Who wants what a call asks for, for the history (S5): the operator's name, or the receiver that asks."""
+        metadata = context.invocation_metadata()
+        shown = read_bearer_token(metadata)
+        if shown is not None:
+            return self._directory.token(shown.secret).name
+        return read_operator(metadata) or f"receiver {receiver_id[:8]}"
+
     def member_group(self, caller: ReceiverCaller) -> Group:
-        """The group in which a receiver holds its role. Raises HotspareError NOT_A_MEMBER."""
-        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+        """The group in which a receiver holds its role, or works alone. Raises HotspareError NOT_A_MEMBER."""
+        group = self._directory.group_at_work(caller.arc_id, caller.receiver_id)
         if group is None:
             raise HotspareError(Reason.NOT_A_MEMBER, "this receiver holds no role", receiver_id=caller.receiver_id)
         return group

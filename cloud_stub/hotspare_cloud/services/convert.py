@@ -1,14 +1,19 @@
 """The group as the contract shows it."""
 
+import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotspare.v1 import group_pb2, role_service_pb2
 from hotspare_cloud.attendance import CloudState, Problem, Report
 from hotspare_cloud.core.admission import Membership, free_roles, warnings
+from hotspare_cloud.core.order import Standby, switching_to
+from hotspare_cloud.core.state import Kind
 from hotspare_cloud.group import Group
-from hotspare_model.group import MemberStatus
+from hotspare_cloud.store.base import HistoryLine
+from hotspare_model.group import GroupSettings, MemberStatus
 from hotspare_rpc.wire import (
     duration_from_proto,
     group_settings_to_proto,
@@ -18,6 +23,9 @@ from hotspare_rpc.wire import (
     timestamp_from_proto,
     timestamp_to_proto,
 )
+
+RESTORE_SHOWN = 7 * 86_400.0
+"""Seconds for which the list of members tells that the cloud was restored."""
 
 LONGEST_AGE = 10 * 365 * 86_400.0
 LATEST_TIME = 253_402_214_400.0
@@ -47,14 +55,13 @@ def member_to_proto(group: Group, member: Membership, asking: str = "") -> group
         join_time=time_to_proto(member.joined_at),
         is_self=member.receiver_id == asking,
         generation=member.generation,
-        warnings=warnings(member, group.members),
+        warnings=_warnings(group, member),
+        held_back=member.receiver_id in group.state.held_back,
+        losses=group.losses(member.receiver_id),
     )
     if status is MemberStatus.WORKING:
         message.epoch = group.state.epoch
-    if status is MemberStatus.STANDBY:
-        message.standby_reason = (
-            group_pb2.STANDBY_REASON_LOWER_ORDER if failback is None else group_pb2.STANDBY_REASON_FAILBACK_DELAY
-        )
+    message.standby_reason = standby_to_proto(group.standby_reason(member.receiver_id))
     if failback is not None:
         message.failback_time.CopyFrom(timestamp_to_proto(datetime.now(UTC) + timedelta(seconds=failback)))
     if report is not None:
@@ -64,6 +71,30 @@ def member_to_proto(group: Group, member: Membership, asking: str = "") -> group
         message.health.CopyFrom(health_to_proto(report))
         message.progress.CopyFrom(progress_to_proto(report))
     return message
+
+
+def standby_to_proto(reason: Standby | None) -> group_pb2.StandbyReason.ValueType:
+    """Why a member does not work; unspecified for None."""
+    return group_pb2.StandbyReason.Value(f"STANDBY_REASON_{reason.value if reason else 'UNSPECIFIED'}")
+
+
+def _warnings(group: Group, member: Membership) -> list[str]:
+    found = list(warnings(member, group.members))
+    if group.hears_nothing(member.receiver_id):
+        found.append("it is connected, but its beats show that it does not hear the cloud")
+    return found
+
+
+def _group_warnings(group: Group) -> list[str]:
+    state, found = group.state, []
+    if state.pause is not None:
+        found.append("automatic moves are paused: nobody takes over, not even at a loss")
+    if state.restored_at is not None and time.time() - state.restored_at < RESTORE_SHOWN:
+        at = datetime.fromtimestamp(state.restored_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        found.append(
+            f"the cloud was restored from a backup copy at {at}: what was stored after the copy was made is gone"
+        )
+    return found
 
 
 def receiver_info_to_proto(member: Membership) -> group_pb2.ReceiverInfo:
@@ -80,14 +111,15 @@ def receiver_info_to_proto(member: Membership) -> group_pb2.ReceiverInfo:
 
 
 def members_to_proto(group: Group, asking: str = "") -> list[group_pb2.Member]:
-    """All members, in the order of their roles."""
-    members = sorted(group.members.values(), key=lambda member: member.role)
+    """All members, in the order of their roles; those without one come last."""
+    members = sorted(group.members.values(), key=lambda member: (member.role is None, member.role, member.generation))
     return [member_to_proto(group, member, asking) for member in members]
 
 
 def group_to_proto(group: Group, oldest: float | None = None) -> group_pb2.Group:
     """The group as it is now; `oldest` is when the oldest alarm that waits was received."""
     working, holder = group.working, group.state.holder
+    pin, pause = group.state.pin, group.state.pause
     return group_pb2.Group(
         arc_id=group.row.arc_id,
         sub_account=group.row.sub_account,
@@ -107,7 +139,14 @@ def group_to_proto(group: Group, oldest: float | None = None) -> group_pb2.Group
         ],
         backlog=group.backlog,
         backlog_oldest_time=optional_time(oldest),
-        moving_to_receiver_id=holder.yield_to or "" if holder else "",
+        moving_to_receiver_id=(holder.yield_to if holder else None) or switching_to(group.state) or "",
+        paused=pause is not None,
+        pause_time=time_to_proto(pause.at) if pause else None,
+        paused_by=pause.operator if pause else "",
+        pinned_receiver_id=pin.receiver_id if pin else "",
+        pin_time=time_to_proto(pin.at) if pin else None,
+        pinned_by=pin.operator if pin else "",
+        warnings=_group_warnings(group),
     )
 
 
@@ -181,8 +220,36 @@ def state_to_proto(state: CloudState) -> role_service_pb2.AttendResponse:
         ended_through=state.ended_through,
         pull_id=state.pull_id,
         last_delivery=state.last_delivery,
-        settings=group_settings_to_proto(state.settings),
+        settings=_settings_message(state.settings),
         working_receiver_id=state.working_receiver_id,
         server_time=timestamp_to_proto(datetime.now(UTC)),
         role=role_to_proto(state.role),
+        paused=state.paused,
+        standby_reason=standby_to_proto(state.standby),
+    )
+
+
+@lru_cache(64)
+def _settings_message(settings: GroupSettings) -> group_pb2.GroupSettings:
+    """The settings as every state carries them: made once, not for each beat. It is only ever copied from."""
+    return group_settings_to_proto(settings)
+
+
+def line_to_proto(line: HistoryLine) -> group_pb2.Transition:
+    """A line of the history."""
+    reason = line.reason.value if line.reason else "UNSPECIFIED"
+    return group_pb2.Transition(
+        number=line.number,
+        time=time_to_proto(line.at),
+        from_receiver_id=line.from_receiver_id,
+        from_role=role_to_proto(line.from_role),
+        to_receiver_id=line.to_receiver_id,
+        to_role=role_to_proto(line.to_role),
+        reason=group_pb2.TransitionReason.Value(f"TRANSITION_REASON_{reason}"),
+        detail=line.detail,
+        operator_name=line.operator,
+        epoch=line.epoch,
+        gap=seconds_to_proto(line.gap) if line.kind in (Kind.MOVE, Kind.WORKS_AGAIN) else None,
+        planned=line.planned,
+        kind=group_pb2.TransitionKind.Value(f"TRANSITION_KIND_{line.kind.value}"),
     )

@@ -6,22 +6,23 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from hotspare.v1 import group_pb2, role_service_pb2, role_service_pb2_grpc
+from hotspare_cloud import roster, verbs
 from hotspare_cloud.attendance import AttendSession
 from hotspare_cloud.core.admission import Membership, check_join
-from hotspare_cloud.core.state import Attended, Beat
+from hotspare_cloud.core.state import Attended, Beat, Kind, Note
 from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory, shutting_down
 from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
 from hotspare_cloud.intake import UUID_FORM
 from hotspare_cloud.services import convert
-from hotspare_cloud.services.callers import ADMIN, VIEWER, Callers, Context, ReceiverCaller
+from hotspare_cloud.services.callers import ADMIN, OPERATOR, VIEWER, Callers, Context, ReceiverCaller
 from hotspare_cloud.services.paging import decode_number, encode_token, page_size
 from hotspare_cloud.services.streams import first_of
-from hotspare_cloud.store.base import AlarmStore
+from hotspare_cloud.store.base import Store
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import MemberStatus, Role
 from hotspare_rpc.text import printable
-from hotspare_rpc.wire import group_settings_to_proto, role_from_proto
+from hotspare_rpc.wire import group_settings_to_proto, role_from_proto, settings_changes_from_proto
 
 MAX_EPOCH = 2**62
 """What fits into the store. What a receiver claims to have seen is taken over far below it, see core.decide."""
@@ -30,6 +31,7 @@ MAX_START = 2**53
 """More starts than any machine sees; and counting on above it still fits into the store."""
 
 MEMBERS_PAGE = 100
+DETAIL_LIMIT = 256
 
 Request = role_service_pb2.AttendRequest
 Response = role_service_pb2.AttendResponse
@@ -38,7 +40,7 @@ Response = role_service_pb2.AttendResponse
 class RoleService(role_service_pb2_grpc.RoleServiceServicer):
     """See role_service.proto."""
 
-    def __init__(self, callers: Callers, directory: Directory, store: AlarmStore) -> None:
+    def __init__(self, callers: Callers, directory: Directory, store: Store) -> None:
         self._callers = callers
         self._directory = directory
         self._store = store
@@ -68,14 +70,23 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
             group = self._directory.group(caller.arc_id, sub_account)
             before = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
             if before is not None and before is not group:
+                held = before.members[caller.receiver_id].role
                 raise HotspareError(
                     Reason.ROLE_HELD,
                     f"this receiver holds a role in sub account {before.row.sub_account}: disable it there first",
                     setting="sub_account",
-                    role=before.members[caller.receiver_id].role.name,
+                    role=held.name if held else "",
                 )
             check_join(wish, group.row.sub_account, group.members, self._other_hosts(group))
-            return group, await group.join(wish)
+            joined = await roster.join(group, wish, caller.operator)
+            await self._end_alone(caller, "it took a role", but=group)
+            return group, joined
+
+    async def _end_alone(self, caller: ReceiverCaller, why: str, *, but: Group | None = None) -> None:
+        """Let a receiver work alone nowhere, but in one group."""
+        for group in self._directory.groups_alone(caller.arc_id, caller.receiver_id):
+            if group is not but:
+                await self._remove(group, caller.receiver_id, Kind.MEMBER_LEFT, why, caller.operator)
 
     def _other_hosts(self, group: Group) -> tuple[str, ...]:
         return tuple(
@@ -96,7 +107,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
     ) -> role_service_pb2.LeaveGroupResponse:
         # Behind a join of the same receiver whose caller has gone: what was asked later counts.
         async with self._directory.membership_lock:
-            group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
+            group = self._directory.group_at_work(caller.arc_id, caller.receiver_id)
             if group is None:
                 return role_service_pb2.LeaveGroupResponse()
             member = group.members[caller.receiver_id]
@@ -104,14 +115,18 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                 return role_service_pb2.LeaveGroupResponse()
             gone = [member]
             if member.role is Role.HOST:
-                gone += [other for other in group.members.values() if other is not member]
+                gone += [other for other in group.members.values() if other is not member and other.role is not None]
             ended = [convert.member_to_proto(group, other) for other in gone[1:]]
-            await group.leave(
+            kind = Kind.HOT_SPARE_ENDED if member.role is Role.HOST else Kind.MEMBER_LEFT
+            detail = printable(request.detail, DETAIL_LIMIT)
+            await roster.leave(
+                group,
                 [each.receiver_id for each in gone],
                 {caller.receiver_id: min(request.released_through, MAX_EPOCH)},
                 HotspareError(
                     Reason.HOT_SPARE_ENDED, "the hot spare was switched off", generation=group.generation + 1
                 ),
+                Note(kind, member.receiver_id, detail, caller.operator),
                 ended=[other.receiver_id for other in gone[1:]],
             )
             return role_service_pb2.LeaveGroupResponse(ended_members=ended)
@@ -120,7 +135,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         self, request: role_service_pb2.RemoveMemberRequest, context: Context
     ) -> role_service_pb2.RemoveMemberResponse:
         """See role_service.proto."""
-        group, _ = self._callers.group(context, ADMIN, request.arc_id, request.sub_account)
+        group, asking = self._callers.group(context, ADMIN, request.arc_id, request.sub_account)
         member = group.members.get(request.receiver_id)
         if member is None and request.receiver_id in group.departed:
             return role_service_pb2.RemoveMemberResponse(group=convert.group_to_proto(group))
@@ -136,11 +151,15 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                 f"{member.name} is connected: disable it there, or force",
                 receiver_id=member.receiver_id,
             )
-        removed = HotspareError(
-            Reason.NOT_A_MEMBER, "an operator removed this receiver", receiver_id=member.receiver_id
-        )
-        await group.leave([member.receiver_id], {}, removed)
+        operator = self._callers.operator_name(context, asking)
+        await self._remove(group, member.receiver_id, Kind.MEMBER_REMOVED, member.name, operator)
         return role_service_pb2.RemoveMemberResponse(group=convert.group_to_proto(group))
+
+    async def _remove(self, group: Group, receiver_id: str, kind: Kind, detail: str, operator: str) -> None:
+        removed = HotspareError(
+            Reason.NOT_A_MEMBER, "this receiver was removed from the group", receiver_id=receiver_id
+        )
+        await roster.leave(group, [receiver_id], {}, removed, Note(kind, receiver_id, detail, operator))
 
     async def ListMembers(
         self, request: role_service_pb2.ListMembersRequest, context: Context
@@ -149,12 +168,12 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         group, asking = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
         size = page_size(request.page_size, default=MEMBERS_PAGE, most=MEMBERS_PAGE)
         after = decode_number("members", request.page_token)
-        members = [member for member in convert.members_to_proto(group, asking) if member.role > after]
+        members = convert.members_to_proto(group, asking)[after:]
         page = members[:size]
         return role_service_pb2.ListMembersResponse(
             group=convert.group_to_proto(group, await self._store.oldest_waiting(group.row.group_id)),
             members=page,
-            next_page_token=encode_token("members", str(int(page[-1].role))) if len(members) > size else "",
+            next_page_token=encode_token("members", str(after + size)) if len(members) > size else "",
         )
 
     async def WatchMembers(
@@ -182,7 +201,86 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
     ) -> role_service_pb2.GetGroupSettingsResponse:
         """See role_service.proto."""
         group, _ = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
-        return role_service_pb2.GetGroupSettingsResponse(settings=group_settings_to_proto(group.state.settings))
+        settings = group.state.settings
+        return role_service_pb2.GetGroupSettingsResponse(
+            settings=group_settings_to_proto(settings, verbs.etag_of(settings))
+        )
+
+    async def UpdateGroupSettings(
+        self, request: role_service_pb2.UpdateGroupSettingsRequest, context: Context
+    ) -> role_service_pb2.UpdateGroupSettingsResponse:
+        """See role_service.proto."""
+        group, wish = self._wish(context, ADMIN, request.arc_id, request.sub_account)
+        if not request.update_mask.paths:
+            raise field_invalid("update_mask", "must name the settings that change")
+        changes = settings_changes_from_proto(request.settings, request.update_mask.paths)
+        settings = await verbs.change_settings(group, changes, request.settings.etag, wish)
+        return role_service_pb2.UpdateGroupSettingsResponse(
+            settings=group_settings_to_proto(settings, verbs.etag_of(settings))
+        )
+
+    # What operators want of who works.
+
+    async def Switchover(
+        self, request: role_service_pb2.SwitchoverRequest, context: Context
+    ) -> role_service_pb2.SwitchoverResponse:
+        """See role_service.proto."""
+        if not UUID_FORM.fullmatch(request.request_id):
+            raise field_invalid("request_id", "must be a UUID")
+        group, wish = self._wish(
+            context, OPERATOR, request.arc_id, request.sub_account, request.detail, request.request_id.lower()
+        )
+        target = _target(request)
+        expected = request.expected_epoch if request.HasField("expected_epoch") else None
+        await verbs.switch(group, target, wish, expected)
+        return role_service_pb2.SwitchoverResponse(group=convert.group_to_proto(group))
+
+    async def PauseFailover(
+        self, request: role_service_pb2.PauseFailoverRequest, context: Context
+    ) -> role_service_pb2.PauseFailoverResponse:
+        """See role_service.proto."""
+        group, wish = self._wish(context, OPERATOR, request.arc_id, request.sub_account, request.detail)
+        await verbs.pause(group, wish)
+        return role_service_pb2.PauseFailoverResponse(group=convert.group_to_proto(group))
+
+    async def ResumeFailover(
+        self, request: role_service_pb2.ResumeFailoverRequest, context: Context
+    ) -> role_service_pb2.ResumeFailoverResponse:
+        """See role_service.proto."""
+        group, wish = self._wish(context, OPERATOR, request.arc_id, request.sub_account, request.detail)
+        await verbs.resume(group, wish)
+        return role_service_pb2.ResumeFailoverResponse(group=convert.group_to_proto(group))
+
+    async def ListTransitions(
+        self, request: role_service_pb2.ListTransitionsRequest, context: Context
+    ) -> role_service_pb2.ListTransitionsResponse:
+        """See role_service.proto."""
+        group, _ = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
+        size = page_size(request.page_size)
+        before = decode_number("transitions", request.page_token)
+        lines = await self._store.history(
+            group.row.group_id,
+            before=before,
+            since=request.start_time.ToMicroseconds() / 1e6 if request.HasField("start_time") else None,
+            until=request.end_time.ToMicroseconds() / 1e6 if request.HasField("end_time") else None,
+            limit=size + 1,
+        )
+        page = lines[:size]
+        return role_service_pb2.ListTransitionsResponse(
+            transitions=[convert.line_to_proto(line) for line in page],
+            next_page_token=encode_token("transitions", str(page[-1].number)) if len(lines) > size else "",
+        )
+
+    def _wish(
+        self, context: Context, least: int, arc_id: str, sub_account: str, detail: str = "", request_id: str = ""
+    ) -> tuple[Group, verbs.Wish]:
+        if len(detail) > DETAIL_LIMIT:
+            raise field_invalid("detail", f"must have at most {DETAIL_LIMIT} characters")
+        group, asking = self._callers.group(context, least, arc_id, sub_account)
+        operator = self._callers.operator_name(context, asking)
+        return group, verbs.Wish(printable(operator, 64), printable(detail, DETAIL_LIMIT), request_id)
+
+    # The life lines.
 
     async def Attend(self, request_iterator: AsyncIterator[Request], context: Context) -> AsyncIterator[Response]:
         """See role_service.proto."""
@@ -199,6 +297,8 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
         if group is None:
             group = self._directory.group(caller.arc_id, hello.sub_account or DEFAULT_SUB_ACCOUNT)
+            if hello.generation == 0:
+                await self._admit_alone(caller, group, member)
         session = await group.attend(
             member,
             Attended(caller.receiver_id, hello.incarnation, hello.highest_epoch, hello.released_through),
@@ -214,6 +314,14 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
             reader.cancel()
             await group.part(session)
 
+    @finished
+    async def _admit_alone(self, caller: ReceiverCaller, group: Group, member: Membership) -> None:
+        """Let a receiver without a role work in this group, and in no other one any more (G7)."""
+        async with self._directory.membership_lock:
+            if self._directory.group_of_member(caller.arc_id, caller.receiver_id) is None:
+                await self._end_alone(caller, "it moved to another sub account", but=group)
+                await roster.admit_alone(group, member)
+
     async def _read(self, requests: AsyncIterator[Request], group: Group, session: AttendSession) -> None:
         try:
             async for request in requests:
@@ -228,6 +336,8 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                     echo_age=None,
                     released_through=beat.released_through,
                     wants_release=beat.wants_release,
+                    healthy=beat.HasField("health") and not beat.health.problems,
+                    in_sync=group.may_return(session.receiver_id, beat.sync_state),
                 )
                 await group.beat(session, event, (beat.echo_boot, beat.echo_number), convert.report_from_proto(beat))
             session.finish()
@@ -259,6 +369,16 @@ def _described(info: group_pb2.ReceiverInfo, receiver_id: str, role: Role, *, ge
         own_account_number=printable(info.own_account_number, 16),
         joined_at=time.time(),
     )
+
+
+def _target(request: role_service_pb2.SwitchoverRequest) -> str | Role:
+    """Whom a switchover means. Raises HotspareError FIELD_INVALID."""
+    if request.WhichOneof("target") == "receiver_id" and request.receiver_id:
+        return printable(request.receiver_id, 64)
+    role = role_from_proto(request.role)
+    if role is None:
+        raise field_invalid("target", "must be a receiver id, or one of HOST, SPARE_1, SPARE_2, SPARE_3")
+    return role
 
 
 def _check_hello(hello: Request.Hello) -> None:

@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from hotspare_cloud.core.admission import Membership
-from hotspare_cloud.core.state import BeginEpoch
+from hotspare_cloud.core.state import BeginEpoch, Kind, Reason, Standing
 from hotspare_model.digest import KindDigest
 from hotspare_model.group import GroupSettings, Role
 
@@ -70,6 +70,7 @@ class GroupFacts:
     """The newest, and every one that is held."""
     out: Sequence[OutRow]
     backlog: int
+    standing: Standing
 
 
 class AlarmState(IntEnum):
@@ -88,6 +89,54 @@ class NewAlarm:
     account_number: str
     received_at: float
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One line of a group's history (F8). Times are wall clock and for people; `gap` in seconds."""
+
+    kind: Kind
+    at: float
+    from_receiver_id: str = ""
+    """Who worked before; in a line that is no move: whom it concerns."""
+    from_role: Role | None = None
+    to_receiver_id: str = ""
+    to_role: Role | None = None
+    reason: Reason | None = None
+    detail: str = ""
+    operator: str = ""
+    epoch: int = 0
+    gap: float = 0.0
+    planned: bool = False
+    number: int = 0
+    """Given by the store, from 1 in each group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one event changed of who works; all of it is stored in one commit, or nothing."""
+
+    ended: tuple[int, bool] | None = None
+    """The epoch that ended, and whether it is held."""
+    begun: BeginEpoch | None = None
+    role: Role | None = None
+    """Of the one that holds the epoch that began."""
+    freed: Sequence[int] = ()
+    """Ended epochs whose holders have surely stopped."""
+    lines: Sequence[HistoryLine] = ()
+    standing: Standing | None = None
+    """None: as it was."""
+    settings: GroupSettings | None = None
+    """None: as they were."""
+    request_id: str = ""
+    """The operator's wish that this carries out, to be remembered."""
+    arc_alarm: NewAlarm | None = None
+    """What the ARC is told (F10)."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to store."""
+        return self == Step()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +258,34 @@ class GroupStore(Protocol):
         """All that is stored of who works."""
         ...
 
-    async def save_member(self, group_id: int, member: Membership, generation: int) -> None:
-        """Store a member, new or changed, and the group's generation."""
-        ...
-
-    async def remove_members(self, group_id: int, departed: Mapping[str, bool], generation: int) -> None:
-        """Remove members, remembering whether their hot spare was ended, and store the group's generation."""
-        ...
-
-    async def change_epoch(
-        self, group_id: int, ended: tuple[int, bool] | None, begun: BeginEpoch | None, role: Role | None
+    async def save_member(
+        self, group_id: int, member: Membership, generation: int, lines: Sequence[HistoryLine] = ()
     ) -> None:
-        """End an epoch (with whether it is held) and begin the next, in one commit."""
+        """Store a member, new or changed, the group's generation, and lines of the history."""
         ...
 
-    async def free_hold(self, group_id: int, epoch: int) -> None:
-        """Note that the holder of an ended epoch has surely stopped."""
+    async def remove_members(
+        self, group_id: int, departed: Mapping[str, bool], generation: int, lines: Sequence[HistoryLine] = ()
+    ) -> None:
+        """Remove members, remembering whether their hot spare was ended; the rest as `save_member`."""
+        ...
+
+    async def save_step(self, group_id: int, step: Step) -> bool:
+        """Store what an event changed of who works, in one commit. Returns whether an alarm for the ARC is new."""
+        ...
+
+    async def add_lines(self, group_id: int, lines: Sequence[HistoryLine]) -> None:
+        """Add lines to the history that go with no other change."""
+        ...
+
+    async def history(
+        self, group_id: int, *, before: int, since: float | None, until: float | None, limit: int
+    ) -> Sequence[HistoryLine]:
+        """Lines with numbers below `before` (0: any) and times in [since, until), newest first."""
+        ...
+
+    async def is_done(self, group_id: int, request_id: str, since: float) -> bool:
+        """Whether an operator's wish with that id was carried out since that time."""
         ...
 
     async def save_last_seen(self, group_id: int, last_seen: Mapping[str, float]) -> None:

@@ -165,3 +165,40 @@ def m0004_starts(db: sqlite_utils.Database) -> None:
     """Which start of a receiver attends, and from which data folder."""
     db.execute("ALTER TABLE member ADD COLUMN start INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE member ADD COLUMN folder_id TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS()
+def m0005_moves(db: sqlite_utils.Database) -> None:
+    """What operators wished and what stands of it; the history of moves; ids of wishes that were carried out."""
+    db.execute("ALTER TABLE grp ADD COLUMN standing TEXT NOT NULL DEFAULT '{}'")
+    db.execute(
+        """
+        CREATE TABLE history (
+            group_id INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            at REAL NOT NULL,
+            from_receiver_id TEXT NOT NULL,
+            from_role INTEGER,
+            to_receiver_id TEXT NOT NULL,
+            to_role INTEGER,
+            reason TEXT,
+            detail TEXT NOT NULL,
+            operator TEXT NOT NULL,
+            epoch INTEGER NOT NULL,
+            gap REAL NOT NULL,
+            planned INTEGER NOT NULL,
+            PRIMARY KEY (group_id, number)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE request (
+            group_id INTEGER NOT NULL,
+            request_id TEXT NOT NULL,
+            at REAL NOT NULL,
+            PRIMARY KEY (group_id, request_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )

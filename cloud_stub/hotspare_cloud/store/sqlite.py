@@ -1,4 +1,4 @@
-"""The cloud's store on SQLite: the three parts on one database."""
+"""The cloud's store on SQLite: its parts on one database."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,13 @@ from hotspare_cloud.store.schema import MIGRATIONS
 from hotspare_cloud.store.sqlite_alarms import SqliteAlarms
 from hotspare_cloud.store.sqlite_groups import SqliteGroups
 from hotspare_cloud.store.sqlite_records import SqliteRecords
+from hotspare_cloud.store.sqlite_steps import SqliteSteps
 from hotspare_store.database import Database
 
 DATABASE_NAME = "cloud.db"
 
 
-class SqliteStore(SqliteGroups, SqliteAlarms, SqliteRecords):
+class SqliteStore(SqliteGroups, SqliteSteps, SqliteAlarms, SqliteRecords):
     """`Store` on the database of one data folder."""
 
     def __init__(self, database: Database) -> None:

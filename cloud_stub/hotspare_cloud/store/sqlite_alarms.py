@@ -19,7 +19,7 @@ class SqliteAlarms:
 
     async def store_alarms(self, group_id: int, alarms: Sequence[NewAlarm]) -> Sequence[KeptAlarm]:
         """See AlarmStore."""
-        return cast(list[KeptAlarm], await self._db.write(lambda db: _store_alarms(db, group_id, alarms)))
+        return cast(list[KeptAlarm], await self._db.write(lambda db: store_alarms(db, group_id, alarms)))
 
     async def waiting_alarms(self, group_id: int, after: int, limit: int) -> Sequence[WaitingAlarm]:
         """See AlarmStore."""
@@ -81,7 +81,8 @@ class SqliteAlarms:
         return cast(float | None, await self._db.read(work))
 
 
-def _store_alarms(db: sqlite3.Connection, group_id: int, alarms: Sequence[NewAlarm]) -> list[KeptAlarm]:
+def store_alarms(db: sqlite3.Connection, group_id: int, alarms: Sequence[NewAlarm]) -> list[KeptAlarm]:
+    """Store alarms in their order, inside of a commit; those that are kept already stay as they are (A2)."""
     kept: list[KeptAlarm] = []
     for alarm in alarms:
         alarm_id = UUID(alarm.alarm_id).bytes

@@ -2,27 +2,17 @@
 
 import json
 import sqlite3
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import Any, cast
 
 from hotspare_cloud.core.admission import Membership
-from hotspare_cloud.core.state import BeginEpoch
-from hotspare_cloud.store.base import AccountRow, EpochRow, GroupFacts, GroupRow, OutRow, TokenRow
+from hotspare_cloud.store.base import AccountRow, EpochRow, GroupFacts, GroupRow, HistoryLine, OutRow, TokenRow
+from hotspare_cloud.store.sqlite_steps import add_lines, settings_to_json, standing_from_json
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import GroupSettings, Role
 from hotspare_store.database import Database
-
-
-def settings_to_json(settings: GroupSettings) -> str:
-    """The settings as they are stored; spans in seconds."""
-    values = {
-        name: value.total_seconds() if isinstance(value, timedelta) else value
-        for name, value in asdict(settings).items()
-    }
-    return json.dumps(values, sort_keys=True)
 
 
 def settings_from_json(text: str) -> GroupSettings:
@@ -116,7 +106,9 @@ class SqliteGroups:
         """See GroupStore."""
         return cast(GroupFacts, await self._db.read(lambda db: _load_group(db, group_id)))
 
-    async def save_member(self, group_id: int, member: Membership, generation: int) -> None:
+    async def save_member(
+        self, group_id: int, member: Membership, generation: int, lines: Sequence[HistoryLine] = ()
+    ) -> None:
         """See GroupStore."""
 
         def work(db: sqlite3.Connection) -> None:
@@ -131,10 +123,13 @@ class SqliteGroups:
             )
             db.execute("DELETE FROM departed WHERE group_id = ? AND receiver_id = ?", (group_id, member.receiver_id))
             _set_generation(db, group_id, generation)
+            add_lines(db, group_id, lines)
 
         await self._db.write(work, vital=True)
 
-    async def remove_members(self, group_id: int, departed: Mapping[str, bool], generation: int) -> None:
+    async def remove_members(
+        self, group_id: int, departed: Mapping[str, bool], generation: int, lines: Sequence[HistoryLine] = ()
+    ) -> None:
         """See GroupStore."""
 
         def work(db: sqlite3.Connection) -> None:
@@ -145,46 +140,9 @@ class SqliteGroups:
                     (group_id, receiver_id, int(ended)),
                 )
             _set_generation(db, group_id, generation)
+            add_lines(db, group_id, lines)
 
         await self._db.write(work, vital=True)
-
-    async def change_epoch(
-        self, group_id: int, ended: tuple[int, bool] | None, begun: BeginEpoch | None, role: Role | None
-    ) -> None:
-        """See GroupStore."""
-        at = time.time()
-
-        def work(db: sqlite3.Connection) -> None:
-            if ended is not None:
-                epoch, held = ended
-                db.execute(
-                    "UPDATE epoch SET ended_at = ?, held = ? WHERE group_id = ? AND epoch = ?",
-                    (at, int(held), group_id, epoch),
-                )
-            if begun is not None:
-                db.execute(
-                    "INSERT INTO epoch (group_id, epoch, receiver_id, incarnation, machine_id, role, reason, previous,"
-                    " gap, started_at, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-                    (
-                        group_id,
-                        begun.epoch,
-                        begun.receiver_id,
-                        begun.incarnation,
-                        begun.machine_id,
-                        int(role) if role else None,
-                        begun.reason.value,
-                        begun.previous,
-                        begun.gap,
-                        at,
-                    ),
-                )
-
-        await self._db.write(work, vital=True)
-
-    async def free_hold(self, group_id: int, epoch: int) -> None:
-        """See GroupStore."""
-        update = "UPDATE epoch SET held = 0 WHERE group_id = ? AND epoch = ?"
-        await self._db.write(lambda db: db.execute(update, (group_id, epoch)).rowcount, vital=True)
 
     async def save_last_seen(self, group_id: int, last_seen: Mapping[str, float]) -> None:
         """See GroupStore."""
@@ -215,7 +173,7 @@ def _set_generation(db: sqlite3.Connection, group_id: int, generation: int) -> N
 
 def _member_values(member: Membership) -> dict[str, Any]:
     values = asdict(member)
-    values["role"] = int(member.role)
+    values["role"] = int(member.role) if member.role is not None else None
     values["dual_connection"] = int(member.dual_connection)
     values["superseded"] = json.dumps(member.superseded)
     return values
@@ -223,14 +181,14 @@ def _member_values(member: Membership) -> dict[str, Any]:
 
 def _member(row: sqlite3.Row) -> Membership:
     values = {field.name: row[field.name] for field in fields(Membership)}
-    values["role"] = Role(row["role"])
+    values["role"] = Role(row["role"]) if row["role"] is not None else None
     values["dual_connection"] = bool(row["dual_connection"])
     values["superseded"] = tuple(json.loads(row["superseded"]))
     return Membership(**values)
 
 
 def _load_group(db: sqlite3.Connection, group_id: int) -> GroupFacts:
-    group = db.execute("SELECT settings, generation FROM grp WHERE group_id = ?", (group_id,)).fetchone()
+    group = db.execute("SELECT settings, generation, standing FROM grp WHERE group_id = ?", (group_id,)).fetchone()
     members = db.execute("SELECT * FROM member WHERE group_id = ?", (group_id,)).fetchall()
     epochs = db.execute(
         "SELECT * FROM epoch WHERE group_id = :group AND"
@@ -255,6 +213,7 @@ def _load_group(db: sqlite3.Connection, group_id: int) -> GroupFacts:
         epochs=[_epoch(row) for row in epochs],
         out=[OutRow(**row) for row in out],
         backlog=backlog,
+        standing=standing_from_json(group["standing"]),
     )
 
 

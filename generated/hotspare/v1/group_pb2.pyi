@@ -263,6 +263,8 @@ class _TransitionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Transi
     """An operator asked for a switchover; the line of the move itself follows."""
     TRANSITION_KIND_PIN_ENDED: _TransitionKind.ValueType  # 16
     """Another receiver than the pinned one works, or the pinned one left: the pin has ended (F8)."""
+    TRANSITION_KIND_WORKS_AGAIN: _TransitionKind.ValueType  # 17
+    """The working receiver was lost, nobody could take over, and it goes on under its epoch; `gap` tells how long."""
 
 class TransitionKind(_TransitionKind, metaclass=_TransitionKindEnumTypeWrapper):
     """What a line of the history tells."""
@@ -301,6 +303,8 @@ TRANSITION_KIND_SWITCHOVER_ASKED: TransitionKind.ValueType  # 15
 """An operator asked for a switchover; the line of the move itself follows."""
 TRANSITION_KIND_PIN_ENDED: TransitionKind.ValueType  # 16
 """Another receiver than the pinned one works, or the pinned one left: the pin has ended (F8)."""
+TRANSITION_KIND_WORKS_AGAIN: TransitionKind.ValueType  # 17
+"""The working receiver was lost, nobody could take over, and it goes on under its epoch; `gap` tells how long."""
 Global___TransitionKind: _TypeAlias = TransitionKind  # noqa: Y015
 
 class _TransitionReason:
@@ -895,7 +899,7 @@ class Transition(_message.Message):
     number: _builtins.int
     """Number of the line in the group, from 1."""
     from_receiver_id: _builtins.str
-    """Who worked before. Empty: nobody, or no move."""
+    """Who worked before; in a line that is no move: whom it is about. Empty: nobody."""
     from_role: Global___Role.ValueType
     """Its role then."""
     to_receiver_id: _builtins.str

@@ -130,7 +130,7 @@ class _LinkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkState.V
     LINK_STATE_UNSPECIFIED: _LinkState.ValueType  # 0
     """Not known."""
     LINK_STATE_IDLE: _LinkState.ValueType  # 1
-    """Not opened: this receiver does not work, or the output is paused."""
+    """Not opened yet, or the output is paused. (Links are kept open on standby too.)"""
     LINK_STATE_CONNECTING: _LinkState.ValueType  # 2
     """An attempt to open it is under way or waits for its turn."""
     LINK_STATE_UP: _LinkState.ValueType  # 3
@@ -144,7 +144,7 @@ class LinkState(_LinkState, metaclass=_LinkStateEnumTypeWrapper):
 LINK_STATE_UNSPECIFIED: LinkState.ValueType  # 0
 """Not known."""
 LINK_STATE_IDLE: LinkState.ValueType  # 1
-"""Not opened: this receiver does not work, or the output is paused."""
+"""Not opened yet, or the output is paused. (Links are kept open on standby too.)"""
 LINK_STATE_CONNECTING: LinkState.ValueType  # 2
 """An attempt to open it is under way or waits for its turn."""
 LINK_STATE_UP: LinkState.ValueType  # 3

@@ -409,7 +409,9 @@ class ReceiverSettings(_message.Message):
     history_max_bytes: _builtins.int
     """Retention of the history by size, in bytes. 10 MB to 10 TB, default 10 GB."""
     disk_floor_bytes: _builtins.int
-    """Free bytes below which new direct alarms are refused. Default 512 MB. Zero: the default."""
+    """Free bytes below which the receiver is not healthy (F3), and new direct alarms are refused. 1 MB to 10 TB, default
+    512 MB. Zero: the default.
+    """
     @_builtins.property
     def dc09_time_window(self) -> _record_pb2.Dc09TimeWindow:
         """The time window of DC-09 frames. Unset: the default."""

@@ -21,7 +21,7 @@ import pytest
 from hotspare.v1 import account_service_pb2, account_service_pb2_grpc
 from hotspare_cloud.store.base import AccountRow
 from hotspare_cloud.store.sqlite import DATABASE_NAME, SqliteStore
-from hotspare_cloud.store.sqlite_groups import settings_to_json
+from hotspare_cloud.store.sqlite_steps import settings_to_json
 from hotspare_model.errors import HotspareError
 from hotspare_model.group import GroupSettings
 from hotspare_rpc.credentials import BearerToken, new_secret, sha256

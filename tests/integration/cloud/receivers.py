@@ -60,6 +60,8 @@ class Receiver:
         self.beats = 0
         self.released_through = 0
         self.wants_release = False
+        self.says: dict[str, Any] = {}
+        """What all its beats tell beside, or instead of, what would be true."""
         self.pulls = 0
         self.line: Line | None = None
         self.pull: Pull | None = None
@@ -147,6 +149,25 @@ class Receiver:
             await self.attend()
         await self.until_working()
         return await self.open_pull(window=window)
+
+    async def until_told_to_yield(self, to: "Receiver") -> None:
+        """Wait until the cloud says to whom the work is to go."""
+        await until(lambda: self.works and self.state.yield_to == to.receiver_id, "it was told to yield")
+
+    async def release(self) -> None:
+        """Give the work back, as one that has finished."""
+        self.released_through = self.epoch
+        assert self.line is not None
+        await self.line.beat()
+
+    def fall_ill(self, kind: int = group_pb2.HEALTH_PROBLEM_KIND_OUTPUT_DOWN) -> None:
+        """Say from now on that it could not deliver."""
+        problem = group_pb2.HealthProblem(kind=group_pb2.HealthProblemKind.ValueType(kind), subject="arc")
+        self.says["health"] = group_pb2.Health(problems=[problem])
+
+    def get_well(self) -> None:
+        """Say from now on that nothing is wrong."""
+        self.says.pop("health", None)
 
     async def vanish(self) -> None:
         """End all streams, as the end of the process does."""
@@ -267,7 +288,7 @@ class Line(_Stream):
             "last_delivery": pull.last_delivery if pull else 0,
             "health": group_pb2.Health(),
         }
-        await self.say(role_service_pb2.AttendRequest(beat=Beat(**{**told, **fields})))
+        await self.say(role_service_pb2.AttendRequest(beat=Beat(**{**told, **receiver.says, **fields})))
         return number
 
     def granted(self, epoch: int) -> bool:

@@ -342,7 +342,7 @@ async def test_s4_what_is_no_hello_or_no_beat_is_refused(channel: grpc.aio.Chann
         assert error is not None
         assert (error.reason, error.metadata["field"]) == (Reason.FIELD_INVALID, field)
     stranger = Receiver(channel, account)
-    error = await (await stranger.attend()).until_ended()
+    error = await (await stranger.attend(generation=1)).until_ended()
     assert error is not None
     assert (error.reason, error.metadata) == (Reason.NOT_A_MEMBER, {"receiver_id": stranger.receiver_id})
 

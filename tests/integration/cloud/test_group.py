@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from hotspare.v1 import group_pb2, role_service_pb2
+from hotspare.v1 import group_pb2, role_service_pb2, sync_service_pb2, sync_service_pb2_grpc
 from hotspare_model.errors import Reason
 from hotspare_rpc.credentials import BearerToken, ReceiverCredentials
 from tests.integration.cloud.helpers import Account, CloudProcess, refused, until, until_asked
@@ -200,7 +200,7 @@ async def test_g6_the_list_shows_each_member_and_who_asked(channel: grpc.aio.Cha
     assert shown.receiver == first.described()
     assert (shown.sync_state, shown.sync_detail) == (group_pb2.SYNC_STATE_FAILED, "no room")
     assert (shown.progress.waiting, shown.progress.confirmed, shown.health.problems[0].subject) == (3, 4, "out")
-    assert shown.standby_reason == group_pb2.STANDBY_REASON_LOWER_ORDER
+    assert shown.standby_reason == group_pb2.STANDBY_REASON_UNHEALTHY
     group = listed.group
     assert (group.epoch, group.working_receiver_id) == (1, host.receiver_id)
     assert group.HasField("working_since_time")
@@ -343,9 +343,11 @@ async def test_x1_an_older_goodbye_does_not_end_a_newer_membership(channel: grpc
 
 async def test_not_served_is_told_by_name(channel: grpc.aio.Channel, account: Account) -> None:
     host = (await Scene.set(channel, account, spares=0)).host
-    error = await refused(host.roles.PauseFailover(role_service_pb2.PauseFailoverRequest(), metadata=host.metadata))
+    sync = sync_service_pb2_grpc.SyncServiceStub(channel)
+    watch = sync.WatchBackup(sync_service_pb2.WatchBackupRequest(), metadata=host.metadata)
+    error = await refused(watch.read())
     assert error.reason is Reason.NOT_SERVED
-    assert error.metadata == {"method": "/hotspare.v1.RoleService/PauseFailover"}
+    assert error.metadata == {"method": "/hotspare.v1.SyncService/WatchBackup"}
     promote = role_service_pb2.JoinGroupRequest(role=HOST, receiver=host.described(), promote=True)
     error = await refused(host.roles.JoinGroup(promote, metadata=host.metadata))
     assert error.reason is Reason.NOT_SERVED

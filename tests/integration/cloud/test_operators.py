@@ -205,7 +205,7 @@ async def test_s2_what_belongs_to_another_account_looks_as_if_it_did_not_exist(
     # The same receiver id in another account is another receiver.
     twin = Receiver(channel, account, receiver_id=theirs.spare.receiver_id)
     assert (await refused(twin.join(HOST))).reason is Reason.ROLE_TAKEN
-    error = await (await twin.attend()).until_ended()
+    error = await (await twin.attend(generation=1)).until_ended()
     assert error is not None
     assert error.reason is Reason.NOT_A_MEMBER
 

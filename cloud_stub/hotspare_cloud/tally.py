@@ -12,13 +12,13 @@ from hotspare_rpc.logs import log_event
 _log = logging.getLogger(__name__)
 
 
-class Moves:
+class Tally:
     """Counts of moves, and the times that nobody worked."""
 
     def __init__(self) -> None:
         self.by_reason: Counter[Reason] = Counter(dict.fromkeys(Reason, 0))
         self.stale = 0
-        """Pulls under an epoch that was not the caller's."""
+        """Pulls and beats under an epoch that was not the caller's."""
         self.in_flight = 0
         """Alarms that were out when an epoch ended."""
         self.last_gap = 0.0
@@ -39,14 +39,19 @@ class Moves:
             previous=effect.previous,
             reason=effect.reason.value,
             planned=effect.reason in PLANNED,
+            operator=effect.operator or None,
             gap_seconds=round(effect.gap, 3),
             held=held,
         )
         self.by_reason[effect.reason] += 1
-        self.last_gap = effect.gap
-        self.gap_seconds += effect.gap
+        self.nobody_worked(effect.gap)
         if effect.reason not in PLANNED:
             self.gaps.append(effect.gap)
+
+    def nobody_worked(self, seconds: float) -> None:
+        """A time without a working receiver is over."""
+        self.last_gap = seconds
+        self.gap_seconds += seconds
 
     def ended(self, out: int) -> None:
         """An epoch ended with so many alarms out."""

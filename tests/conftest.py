@@ -1,0 +1,12 @@
+"""What every test process needs before anything else is imported."""
+
+import os
+import signal
+
+# gRPC's core takes part in every fork, and now and then aborts the child before it has become the command that a test
+# wanted to start. No test forks and goes on in Python, so the core need not care.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background deaf to SIGINT, and children inherit that; some tests interrupt them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
