@@ -23,6 +23,7 @@ from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.clients.members import MembersWatch
 from hotspare_receiver.clients.push import Pusher
 from hotspare_receiver.clock import Clock, SystemClock
+from hotspare_receiver.core.health import DISK_FLOOR
 from hotspare_receiver.hot_spare import HotSpare
 from hotspare_receiver.identity import Identity, host_name, identify
 from hotspare_receiver.journal import Journal
@@ -125,7 +126,10 @@ class ReceiverApp:
         def expelled(expulsion: Expulsion) -> None:
             hot_spare.expelled(expulsion)
 
-        members = MembersWatch(cloud, lambda: settings.role is not None, changes.notify, clock)
+        def sub_account() -> str:
+            return "" if settings.role is not None else settings.settings.sub_account
+
+        members = MembersWatch(cloud, lambda: hot_spare.attendance() is not None, sub_account, changes.notify, clock)
         pusher = Pusher(cloud, configuration, is_host, changes.notify)
         path = AlarmPath(
             cloud=cloud,
@@ -138,6 +142,7 @@ class ReceiverApp:
             on_behind=settings.count_on,
             on_change=changes.notify,
             clock=clock,
+            disk_floor=lambda: settings.settings.disk_floor_bytes or DISK_FLOOR,
         )
 
         def role_changed() -> None:
@@ -145,7 +150,7 @@ class ReceiverApp:
             pusher.restart()
             changes.notify()
 
-        def settings_changed() -> None:
+        def way_changed() -> None:
             if cloud.follow_settings():
                 path.reconnect()
                 members.restart()
@@ -156,7 +161,7 @@ class ReceiverApp:
             pusher.edited()
             changes.notify()
 
-        hot_spare = HotSpare(settings, cloud, path, introduce, configuration.count, role_changed)
+        hot_spare = HotSpare(settings, cloud, path, introduce, configuration.count, role_changed, way_changed)
         board = StatusBoard(
             introduce=introduce,
             started=clock.wall(),
@@ -186,7 +191,6 @@ class ReceiverApp:
                     outputs=outputs,
                     path=path,
                     clock=clock,
-                    settings_changed=settings_changed,
                 )
             ),
         )
@@ -250,6 +254,7 @@ class ReceiverApp:
             address=known.advertised_address or str(self._options.advertise or "") or reachable(self.address),
             software_version=identity.software_version,
             dual_connection=known.dual_connection,
+            own_account_number=known.own_account_number,
             start=settings.start,
             folder_id=folder_id,
         )

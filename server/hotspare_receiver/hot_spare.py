@@ -1,5 +1,7 @@
-"""Taking a role and giving it up: what an operator asks for, what the cloud says, and what is durable here
-(X1, X2, X4)."""
+"""As what this receiver attends: taking a role, giving it up, and working alone (X1, X2, X4, G7).
+
+Here meet what an operator asks for, what the cloud says, and what is durable.
+"""
 
 import asyncio
 import logging
@@ -12,11 +14,11 @@ import grpc
 from hotspare.v1 import group_pb2, role_service_pb2, role_service_pb2_grpc
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import Role
+from hotspare_receiver.clients.attend_messages import introduction_to_proto
 from hotspare_receiver.clients.cloud import CloudClient, not_configured, uses_tls
-from hotspare_receiver.clients.members import introduction_to_proto
 from hotspare_receiver.path import AlarmPath
 from hotspare_receiver.snapshot import Attendance, Expulsion, Introduction
-from hotspare_receiver.store.settings import Goodbye, RoleHeld, SettingsStore
+from hotspare_receiver.store.settings import Goodbye, RoleHeld, Settings, SettingsStore
 from hotspare_rpc.address import AddressError
 from hotspare_rpc.channel import PlaintextError
 from hotspare_rpc.credentials import ReceiverCredentials
@@ -28,8 +30,11 @@ from hotspare_rpc.wire import role_from_proto, role_to_proto
 GOODBYE_TIMEOUT = 2.0
 FIRST_GOODBYE_RETRY = 1.0
 LONGEST_GOODBYE_RETRY = 60.0
+LONGEST_BLOCKING_RETRY = 5.0
+"""Of a goodbye to the group in which this receiver is to work alone next: alarms may wait for it."""
 
 LEFT_DETAIL = "switched off by an operator of the receiver"
+MOVED_DETAIL = "its settings name another group now"
 
 _HEARD = (Reason.NOT_A_MEMBER, Reason.HOT_SPARE_ENDED)
 
@@ -47,7 +52,7 @@ class Disabled:
 
 
 class HotSpare:
-    """The role of this receiver. Every change of it, and of what it rests on, holds `lock`."""
+    """The role of this receiver, or that it has none. Every change of it, and of what it rests on, holds `lock`."""
 
     def __init__(
         self,
@@ -57,14 +62,19 @@ class HotSpare:
         introduce: Callable[[], Introduction],
         count_records: Callable[[], Awaitable[int]],
         on_role: Callable[[], None],
+        on_way: Callable[[], None],
     ) -> None:
-        """`introduce` tells who this receiver is; `on_role` is called when the role here is another one."""
+        """`introduce` tells who this receiver is.
+
+        `on_role` is called when the role here, or the group, is another one; `on_way` when the settings are.
+        """
         self._store = store
         self._cloud = cloud
         self._path = path
         self._introduce = introduce
         self._count_records = count_records
         self._on_role = on_role
+        self._on_way = on_way
         self.lock = asyncio.Lock()
         self.expulsion: Expulsion | None = None
         self._goodbye_wake = asyncio.Event()
@@ -81,12 +91,14 @@ class HotSpare:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def attendance(self) -> Attendance | None:
-        """What to attend as; None without a role."""
-        role = self._store.role
-        if role is None:
+        """What to attend as: with the role, else alone (G7). None: there is no cloud yet, or it has to hear of the end
+        of the role first, or else it would take the one that works alone for the member of before."""
+        role, settings = self._store.role, self._store.settings
+        if role is not None:
+            return Attendance(role.role, settings.arc_id, settings.sub_account, role.generation)
+        if self._store.missing or self._goodbye_blocks():
             return None
-        settings = self._store.settings
-        return Attendance(role.role, settings.arc_id, settings.sub_account, role.generation)
+        return Attendance(None, settings.arc_id, settings.sub_account, 0)
 
     async def enable(
         self, role: Role, operator: str, *, promote: bool = False, confirmed: bool = False
@@ -105,6 +117,17 @@ class HotSpare:
             HotspareError: CONFIRMATION_REQUIRED.
         """
         return await self._finish(self._disable(operator, confirmed))
+
+    async def configure(self, change: Callable[[], tuple[Settings, str]]) -> bool:
+        """Put settings and ARC key in place as `change` tells them; returns whether they are others than before.
+
+        Where they name another group, what is held in the old one is handed over first (G7). It goes on when the
+        caller has gone.
+
+        Raises:
+            HotspareError: those of `change`, DISK_LOW, STORE_FAILED; nothing changed then.
+        """
+        return await self._finish(self._configure(change))
 
     def expelled(self, expulsion: Expulsion) -> None:
         """The cloud said for good that this receiver has no role: clear it here. The path has stopped already."""
@@ -146,10 +169,7 @@ class HotSpare:
             self.expulsion = None
             if store.goodbye is not None and self._same_account(store.goodbye):
                 await store.forget_goodbye()
-            attendance = self.attendance()
-            assert attendance is not None
-            self._path.attend(attendance)
-            self._on_role()
+            self._attend()
             return joined
 
     async def _disable(self, operator: str, confirmed: bool) -> Disabled:
@@ -179,15 +199,55 @@ class HotSpare:
                 _log, logging.WARNING, "role_given_up", role=role.role.name, cloud_told=told,
                 released_through=released_through, operator=operator,
             )  # fmt: skip
-            self._on_role()
+            self._attend()
             return Disabled(told, ended)
+
+    async def _configure(self, change: Callable[[], tuple[Settings, str]]) -> bool:
+        async with self.lock:
+            store, before = self._store, (self._store.settings, self._store.arc_key)
+            after, arc_key = change()
+            if (after, arc_key) == before:
+                return False
+            moves = store.role is None and (not arc_key or _group_of(after) != _group_of(before[0]))
+            if moves:
+                await self._leave_alone()
+            try:
+                await store.update(after, arc_key)
+            finally:
+                self._on_way()
+                if moves or self._path.attendance is None:
+                    self._attend()
+                elif arc_key != before[1]:
+                    self._path.reconnect()
+                elif _introduced(store.settings) != _introduced(before[0]):
+                    self._path.introduce()
+            return True
+
+    async def _leave_alone(self) -> None:
+        """Hand over what is held without a role, and tell the cloud that it is over; it need not hear that."""
+        if self._path.attendance is None:
+            return
+        released_through = await self._path.leave(self._path.settings.drain_timeout)
+        request = role_service_pb2.LeaveGroupRequest(released_through=released_through, detail=MOVED_DETAIL)
+        try:
+            await self._cloud.call(self._cloud.roles().LeaveGroup, request)
+        except HotspareError as error:
+            log_event(_log, logging.INFO, "leaving_not_heard", problem=error)
+
+    def _attend(self) -> None:
+        """Attend as things are now."""
+        attendance = self.attendance()
+        if attendance is not None:
+            self._path.attend(attendance)
+        self._on_role()
 
     async def _clear_role(self) -> None:
         async with self.lock:
             # An operator may have taken a role anew while this waited for its turn.
             if self.expulsion is not None and self._store.role is not None:
                 await self._store.set_role(None)
-            self._on_role()
+            if self._path.attendance is None:
+                self._attend()
 
     async def _check_replaced(self) -> None:
         """X4: a spare follows the host's configuration, so what is here before will go."""
@@ -205,6 +265,11 @@ class HotSpare:
         return group_pb2.Member(
             receiver=introduction_to_proto(self._introduce()), role=role_to_proto(role), is_self=True
         )
+
+    def _goodbye_blocks(self) -> bool:
+        """Whether a goodbye is on its way to the very group of today. With another key it may never arrive."""
+        goodbye = self._store.goodbye
+        return goodbye is not None and self._same_account(goodbye) and self._store.goodbye_key == self._store.arc_key
 
     def _same_account(self, goodbye: Goodbye) -> bool:
         settings = self._store.settings
@@ -225,9 +290,11 @@ class HotSpare:
                 goodbye = self._store.goodbye
                 if goodbye is None or await self._say(goodbye):
                     await self._store.forget_goodbye()
+                    if self._path.attendance is None:
+                        self._attend()
                     continue
             await asyncio.sleep(delay)
-            delay = min(delay * 2, LONGEST_GOODBYE_RETRY)
+            delay = min(delay * 2, LONGEST_BLOCKING_RETRY if self._goodbye_blocks() else LONGEST_GOODBYE_RETRY)
 
     async def _say(self, goodbye: Goodbye) -> bool:
         """Tell the cloud that it was then; returns whether it heard."""
@@ -271,6 +338,15 @@ class HotSpare:
             log_event(_log, logging.INFO, "hot_spare_refused", reason=error.reason.value, problem=error)
         else:
             log_event(_log, logging.ERROR, "hot_spare_broke", error=error)
+
+
+def _group_of(settings: Settings) -> tuple[str, str, str]:
+    return settings.cloud_address, settings.arc_id, settings.sub_account
+
+
+def _introduced(settings: Settings) -> tuple[str, str, bool, str]:
+    """What of the settings a hello tells."""
+    return settings.name, settings.advertised_address, settings.dual_connection, settings.own_account_number
 
 
 def dual_connection_not_allowed(role: Role) -> HotspareError:

@@ -6,12 +6,12 @@ No label names a device or anything else that grows with the customers; outputs 
 import asyncio
 from collections.abc import Callable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hotspare_model.group import MemberStatus, Role
 from hotspare_receiver.core.forwarder import Outcome
-from hotspare_receiver.snapshot import LinkState, OutputSnapshot
+from hotspare_receiver.snapshot import LinkState, OutputSnapshot, ProblemKind
 from hotspare_receiver.status import StatusView
 from hotspare_rpc.version import SOFTWARE_VERSION
 
@@ -90,6 +90,13 @@ def _who(view: StatusView) -> Iterator[Metric]:
         status.add_metric((state.value if state else "none",), float(state is view.status))
     yield status
     yield _gauge("healthy", "Whether nothing keeps this receiver from delivering.", not view.path.problems)
+    problems = GaugeMetricFamily(
+        f"{_PREFIX}_health_problems", "What keeps this receiver from delivering, by kind.", labels=("kind",)
+    )
+    for kind in ProblemKind:
+        count = sum(problem.kind is kind for problem in view.path.problems)
+        problems.add_metric((kind.name.lower(),), count)
+    yield problems
     yield _gauge("cloud_connected", "Whether it attends at the cloud.", view.path.cloud.connected)
     if view.path.cloud.round_trip is not None:
         seconds = view.path.cloud.round_trip.total_seconds()
@@ -106,6 +113,15 @@ def _lease(view: StatusView) -> Iterator[Metric]:
         "lease_remaining_seconds",
         "How long it may still write to its outputs.",
         lease.remaining.total_seconds(),
+    )
+    yield _gauge("working", "Whether it may write to its outputs now.", lease.working)
+    yield _gauge("draining", "Whether it is giving its work back.", lease.draining)
+    yield _gauge("paused", "Whether automatic moves of the group are paused.", view.path.paused)
+    yield HistogramMetricFamily(
+        f"{_PREFIX}_lease_renewal_seconds",
+        "From a beat to the grant that answers it.",
+        buckets=lease.renewals.buckets(),
+        sum_value=lease.renewals.total,
     )
     yield _counter("beats", "Beats sent.", lease.beats_sent)
     yield _counter("beats_missed", "Beats without an answer within the interval of beats.", lease.beats_missed)

@@ -3,17 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.errors import HotspareError
 from hotspare_model.group import GroupSettings, Role
-from hotspare_receiver.clients.attend import Attend, CloudAccess
+from hotspare_receiver.clients.attend import EXPELLING, Attend, CloudAccess
 from hotspare_receiver.clients.attend_messages import BeatReport, Told
 from hotspare_receiver.clients.pull import Pull
 from hotspare_receiver.clock import Clock, SystemClock
 from hotspare_receiver.core.forwarder import Delivered
+from hotspare_receiver.core.health import DISK_FLOOR, Facts
 from hotspare_receiver.core.lease import LeaseGuard
 from hotspare_receiver.core.pull_watch import PullWatch
+from hotspare_receiver.health import HealthWatch
 from hotspare_receiver.journal import Journal, Range, Unstored
 from hotspare_receiver.snapshot import (
     Attendance,
@@ -22,16 +24,11 @@ from hotspare_receiver.snapshot import (
     LeaseSnapshot,
     OutputConfig,
     PathSnapshot,
-    Problem,
-    ProblemKind,
     PullSnapshot,
     SyncReport,
 )
 from hotspare_receiver.work import Work
 from hotspare_rpc.logs import log_event
-
-EXPELLING = frozenset({Reason.NOT_A_MEMBER, Reason.HOT_SPARE_ENDED})
-"""Refusals by which the role is gone; the other final ones leave it, for an operator to look."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,17 +49,20 @@ class AlarmPath:
         on_behind: Callable[[int], Awaitable[None]],
         on_change: Callable[[], None],
         clock: Clock | None = None,
+        disk_floor: Callable[[], int] = lambda: DISK_FLOOR,
     ) -> None:
         """Build it; nothing runs before `start`.
 
         `on_expelled`: the cloud says that the role is gone; the path has stopped by then. `on_behind`: the cloud
         knows a start of this receiver with that number, and this one has to count on above it. `on_change`: the
-        snapshot has changed in a way that people want to see at once.
+        snapshot has changed in a way that people want to see at once. `disk_free`, `disk_floor`: bytes; below the
+        floor this receiver is not healthy.
         """
         self._clock = clock or SystemClock()
         self._journal = journal
         self._sync = sync
         self._disk_free = disk_free
+        self._disk_floor = disk_floor
         self._on_expelled = on_expelled
         self._on_change = on_change
         self._work = Work(
@@ -74,10 +74,11 @@ class AlarmPath:
         )
         self._attend = Attend(cloud, self, introduce, incarnation, self._clock, on_behind, on_change)
         self._pull = Pull(cloud, self, incarnation)
+        self._health = HealthWatch(self._clock, self._facts, self._health_changed)
         self._pull_watch = PullWatch()
+        self._streams = 0
         self._attendance: Attendance | None = None
         self._told: Told | None = None
-        self._no_output_since: datetime | None = None
         self._acknowledged = asyncio.Event()
 
     @property
@@ -90,16 +91,25 @@ class AlarmPath:
     def start(self, outputs: Sequence[OutputConfig], attendance: Attendance | None) -> None:
         """Begin, inside the running loop."""
         self.set_outputs(outputs)
+        self._health.start()
         if attendance is not None:
             self.attend(attendance)
 
     def set_outputs(self, outputs: Sequence[OutputConfig]) -> None:
         """Have exactly these outputs. One that did not change keeps its link."""
         self._work.set_outputs(outputs)
+        self._health.look()
         self._on_change()
 
+    @property
+    def attendance(self) -> Attendance | None:
+        """As what it attends; None: it does not."""
+        return self._attendance
+
     def attend(self, attendance: Attendance) -> None:
-        """Attend with this role, from now on."""
+        """Attend so from now on. In the same group a held epoch goes on, whatever the role is now (G7)."""
+        if attendance.scope != self._work.scope:
+            self._pull_watch = PullWatch()
         self._attendance = attendance
         self._told = None
         self._work.belong_to(attendance.scope)
@@ -113,6 +123,10 @@ class AlarmPath:
         self._pull.stop()
         if self._attendance is not None:
             self._pull.start()
+
+    def introduce(self) -> None:
+        """What this receiver says of itself is another: say it again. A lease that is held goes on."""
+        self._attend.restart()
 
     async def leave(self, timeout: timedelta) -> int:
         """Give the work back, attend no more, and return the highest epoch that is surely not written under.
@@ -128,6 +142,7 @@ class AlarmPath:
     async def stop(self, timeout: timedelta) -> None:
         """Give the work back (F5), then stop everything. Takes at most `timeout`."""
         await self._hand_over(timeout)
+        self._health.stop()
         self._work.close()
         self._end()
         await self._journal.flush()
@@ -154,6 +169,7 @@ class AlarmPath:
                 highest_epoch=guard.highest_epoch,
                 beats_sent=guard.beats,
                 beats_missed=self._attend.beats_missed,
+                renewals=self._attend.renewals,
             ),
             pull=PullSnapshot(
                 open=pull_id != 0,
@@ -165,14 +181,15 @@ class AlarmPath:
             counters=self._work.counters,
             waiting=progress.waiting,
             oldest_age=timedelta(seconds=progress.oldest_age) if progress.oldest_age is not None else None,
-            problems=self._problems(),
-            disk_free=self._disk_free(),
-            loop_lag=timedelta(seconds=self._attend.loop_lag),
+            problems=self._health.problems,
+            disk_free=self._free(),
+            loop_lag=timedelta(seconds=self._health.lag),
             outputs=self._work.outputs(),
             settings=self._work.settings,
             role=told.role if told is not None else None,
             working_receiver_id=told.working_receiver_id if told is not None else "",
             paused=told.paused if told is not None else False,
+            standby_reason=told.standby_reason if told is not None else 0,
         )
 
     # What the life line asks (Holder).
@@ -188,13 +205,15 @@ class AlarmPath:
 
     def report(self) -> BeatReport:
         """What a beat tells."""
+        self._health.look()
         pull_id, last_delivery = self._pull.position
         return BeatReport(
             pull_id=pull_id,
             last_delivery=last_delivery,
             progress=self._work.progress(),
-            problems=self._problems(),
-            disk_free=self._disk_free(),
+            problems=self._health.problems,
+            disk_free=self._free(),
+            loop_lag=self._health.lag,
             sync=self._sync(),
         )
 
@@ -214,7 +233,7 @@ class AlarmPath:
         log_event(_log, logging.WARNING, "attend_refused", reason=error.reason.value, problem=error.message)
         self.fence()
         self._pull.stop()
-        if error.reason in EXPELLING:
+        if error.reason in EXPELLING:  # The other final ones leave the role, for an operator to look.
             self._attendance = None
             self._on_expelled(Expulsion(error.reason, error.message))
         self._on_change()
@@ -244,6 +263,10 @@ class AlarmPath:
         known = await self._journal.known_confirmed(self._work.scope, alarms)
         self._work.deliver(alarms, known)
 
+    def mismatched(self) -> None:
+        """The pull is opened anew, since the numbers of deliveries did not agree with the cloud's."""
+        self._pull_watch = self._pull_watch.opened_anew(self._clock.now())
+
     def withdrawn(self, number: int) -> None:
         """An alarm is not to be sent."""
         self._work.withdraw(number)
@@ -263,11 +286,15 @@ class AlarmPath:
         self._pull.confirm(confirmations)
 
     def _watch_pull(self, told: Told) -> None:
-        now = self._clock.now()
+        now, watch = self._clock.now(), self._pull_watch
+        if self._attend.streams != self._streams:
+            self._streams = self._attend.streams
+            watch = watch.connected()
+        wanted = self.pull_epoch != 0 and not self._work.guard.draining
         cloud = (told.pull_id, told.last_delivery)
-        self._pull_watch = self._pull_watch.told(cloud, self._pull.position, now)
-        if self._pull_watch.stuck(now):
-            self._pull_watch = PullWatch()
+        self._pull_watch = watch = watch.told(cloud, self._pull.position, now, wanted=wanted)
+        if watch.stuck(now):
+            self._pull_watch = watch.opened_anew(now)
             self._pull.reopen("the cloud's count of deliveries differs from ours")
 
     async def _hand_over(self, timeout: timedelta) -> None:
@@ -290,16 +317,34 @@ class AlarmPath:
         self._attend.stop()
         self._pull.stop()
 
-    def _problems(self) -> tuple[Problem, ...]:
-        if self._work.has_required_output:
-            self._no_output_since = None
-            return ()
-        self._no_output_since = self._no_output_since or self._clock.wall()
-        detail = "no required output is configured, so no alarm could be delivered"
-        return (Problem(ProblemKind.NO_OUTPUT, "", detail, self._no_output_since),)
+    def _health_changed(self) -> None:
+        self._attend.beat_now()
+        self._on_change()
+
+    def _facts(self) -> Facts:
+        guard, now = self._work.guard, self._clock.now()
+        connected = self._attend.snapshot.connected
+        return Facts(
+            outputs=self._work.required_outputs(),
+            disk_free=self._free(),
+            disk_floor=self._disk_floor(),
+            working=guard.may_take(now),
+            pressing=self._work.pressing,
+            answered=self._work.answered,
+            pull_broken_since=self._pull_watch.broken(now) if connected else None,
+            unhealthy_after=self._work.settings.unhealthy_after.total_seconds(),
+        )
+
+    def _free(self) -> int:
+        try:
+            return self._disk_free()
+        except OSError as error:
+            # A disk that can't even be asked takes nothing.
+            log_event(_log, logging.ERROR, "disk_not_asked", error=error)
+            return 0
 
 
-def _seen(told: Told) -> tuple[int, bool, str, str, bool, Role | None]:
+def _seen(told: Told) -> tuple[int, bool, str, str, bool, Role | None, int]:
     """What people see of a state."""
-    state = told.state
-    return (state.epoch, state.working, state.yield_to, told.working_receiver_id, told.paused, told.role)
+    state, working = told.state, told.working_receiver_id
+    return (state.epoch, state.working, state.yield_to, working, told.paused, told.role, told.standby_reason)

@@ -8,6 +8,8 @@ from enum import IntEnum
 from hotspare_model.errors import Reason
 from hotspare_model.group import GroupSettings, Role
 from hotspare_receiver.core.forwarder import Outcome as Outcome
+from hotspare_receiver.core.health import ProblemKind as ProblemKind
+from hotspare_receiver.timings import NOTHING_TIMED, Timings
 from hotspare_rpc.address import Address
 
 ANSWER_TIMEOUT = timedelta(seconds=4)
@@ -21,17 +23,6 @@ class LinkState(IntEnum):
     CONNECTING = 2
     UP = 3
     DOWN = 4
-
-
-class ProblemKind(IntEnum):
-    """What keeps a receiver from being healthy (F3). The numbers are those of group.proto."""
-
-    NO_OUTPUT = 1
-    OUTPUT_DOWN = 2
-    DISK_LOW = 3
-    LOOP_LAG = 4
-    NO_PROGRESS = 5
-    PULL_STUCK = 6
 
 
 # What goes in.
@@ -51,16 +42,20 @@ class Introduction:
     """Number of this start of the process in its data folder."""
     folder_id: str = ""
     """Identity of the data folder that it has locked, opaque."""
+    own_account_number: str = ""
+    """Account number of its own events (F10), upper case hex. Empty: there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attendance:
     """The role that this receiver holds, in which group, in which generation of the hot spare."""
 
-    role: Role
+    role: Role | None
+    """None: it works alone while the group has no host (G7)."""
     arc_id: str
     sub_account: str
     generation: int
+    """0 without a role."""
 
     @property
     def scope(self) -> str:
@@ -155,6 +150,8 @@ class LeaseSnapshot:
     highest_epoch: int
     beats_sent: int
     beats_missed: int
+    renewals: Timings = NOTHING_TIMED
+    """Seconds from a beat to the grant that answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +182,7 @@ class PathCounters:
 
 @dataclass(frozen=True, slots=True)
 class OutputSnapshot:
-    """How an output is."""
+    """How an output is. `since` is that of the link's state."""
 
     name: str
     required: bool
@@ -219,3 +216,5 @@ class PathSnapshot:
     """As the cloud said last."""
     working_receiver_id: str
     paused: bool
+    standby_reason: int = 0
+    """Why it does not work, as the cloud said last: the number of group.proto's StandbyReason. 0: not told."""

@@ -7,7 +7,8 @@ from datetime import datetime
 from hotspare.v1 import backup_pb2, group_pb2, output_pb2, receiver_service_pb2, record_pb2
 from hotspare_model.digest import RecordKind
 from hotspare_model.group import MemberStatus, Role
-from hotspare_receiver.clients.members import MembersWatch, introduction_to_proto
+from hotspare_receiver.clients.attend_messages import introduction_to_proto
+from hotspare_receiver.clients.members import MembersWatch
 from hotspare_receiver.clients.push import Pusher
 from hotspare_receiver.hot_spare import HotSpare
 from hotspare_receiver.services.outputs import output_to_proto
@@ -39,6 +40,16 @@ KIND_NAMES = {
     RecordKind.CHANNEL: "channels",
     RecordKind.USER: "users",
     RecordKind.EVENT: "events",
+}
+
+_ALONE_ADVICE = {
+    int(group_pb2.STANDBY_REASON_HOST_EXISTS): (
+        "The group has a host, so this receiver, which has no role, takes no alarms: enable it as a spare."
+    ),
+    int(group_pb2.STANDBY_REASON_ANOTHER_WORKS_ALONE): (
+        "Another receiver without a role takes the alarms of this group: enable the hot spare on one of them as the"
+        " host, and on the others as spares."
+    ),
 }
 
 
@@ -120,12 +131,18 @@ class StatusBoard:
             message.group.CopyFrom(view.group)
             message.members.extend(view.members)
             message.group_time.CopyFrom(timestamp_to_proto(view.told))
-            if message.status == group_pb2.MEMBER_STATUS_STANDBY:
-                message.standby_reason = next(
-                    (member.standby_reason for member in view.members if member.is_self),
-                    group_pb2.STANDBY_REASON_UNSPECIFIED,
-                )
+        if message.status == group_pb2.MEMBER_STATUS_STANDBY:
+            message.standby_reason = self._standby_reason(snapshot)
         return message
+
+    def _standby_reason(self, snapshot: PathSnapshot) -> group_pb2.StandbyReason.ValueType:
+        """Why it does not work: as the cloud told it itself, else as the list of the members has it."""
+        if snapshot.standby_reason:
+            return group_pb2.StandbyReason.ValueType(snapshot.standby_reason)
+        members = () if self._members.view is None else self._members.view.members
+        return next(
+            (member.standby_reason for member in members if member.is_self), group_pb2.STANDBY_REASON_UNSPECIFIED
+        )
 
     @property
     def _role(self) -> Role | None:
@@ -154,16 +171,17 @@ class StatusBoard:
         missing = self._settings.missing
         if missing:
             yield f"Not connected to a cloud: set {', '.join(missing)}."
-        elif self._role is None:
-            yield "This receiver has no role and takes no alarms: enable the hot spare with a role."
         elif not cloud.connected and not cloud.final:
             detail = cloud.problem or "no answer yet"
             yield f"The cloud at {self._settings.settings.cloud_address} is not connected: {detail}."
         for problem in snapshot.problems:
             yield _problem_advice(problem)
+        told = {problem.subject for problem in snapshot.problems if problem.kind is ProblemKind.OUTPUT_DOWN}
         for output in snapshot.outputs:
-            if output.link is LinkState.DOWN:
+            if output.link is LinkState.DOWN and output.name not in told:
                 yield f"Output {output.name} has no link: {output.problem or 'it is tried again'}."
+        if (alone := _ALONE_ADVICE.get(snapshot.standby_reason)) and self._role is None and cloud.connected:
+            yield alone
         if sync.state == group_pb2.SYNC_STATE_DIVERGED:
             yield f"The configuration is not backed up: {sync.detail}."
         elif sync.state == group_pb2.SYNC_STATE_FAILED:
@@ -177,7 +195,7 @@ class StatusBoard:
 
 
 def member_status(snapshot: PathSnapshot) -> MemberStatus | None:
-    """What is so now as far as this receiver can tell; None without a role."""
+    """What is so now as far as this receiver can tell; None where it attends nowhere."""
     if snapshot.attendance is None:
         return None
     if snapshot.lease.working:

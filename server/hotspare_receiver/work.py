@@ -13,7 +13,8 @@ from math import isfinite
 
 from hotspare_model.group import GroupSettings
 from hotspare_receiver.clock import Clock
-from hotspare_receiver.core.forwarder import Delivered, Forwarder, Progress, Sending
+from hotspare_receiver.core.forwarder import Delivered, Forwarder, Outcome, Progress, Sending
+from hotspare_receiver.core.health import OutputFacts
 from hotspare_receiver.core.lease import (
     Change,
     CloudState,
@@ -58,6 +59,7 @@ class Work:
         self._guard = LeaseGuard()
         self._forwarder = Forwarder()
         self._outputs: dict[str, Dc09Output] = {}
+        self._refused = 0
         self._lease_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self.scope = ""
@@ -80,6 +82,21 @@ class Work:
     def progress(self) -> Progress:
         """How far it is."""
         return self._forwarder.progress(self._clock.now())
+
+    @property
+    def answered(self) -> int:
+        """Answers of the ARC to alarms since the start: confirmed, or refused in so many words."""
+        return self._forwarder.confirmed + self._refused
+
+    @property
+    def pressing(self) -> bool:
+        """Whether an alarm waits for the ARC to answer at all."""
+        return self._forwarder.pressing
+
+    def required_outputs(self) -> tuple[OutputFacts, ...]:
+        """What the health of the outputs is judged by, of the required ones."""
+        patience = self.settings.unhealthy_after.total_seconds()
+        return tuple(output.facts(patience) for output in self._outputs.values() if output.config.required)
 
     def outputs(self) -> tuple[OutputSnapshot, ...]:
         """How the outputs are, by name."""
@@ -160,7 +177,8 @@ class Work:
                 self._outputs[name] = Dc09Output(config, self, self._clock)
         required = {config.name: config.required for config in configs}
         self._confirm(self._forwarder.set_outputs(required))
-        self._want_links()
+        for output in self._outputs.values():
+            output.open()
         self._kick()
         self._on_levels()
 
@@ -172,12 +190,13 @@ class Work:
         """Write nothing from this call on, and throw away what has not left this machine."""
         self._step(self._guard.fence(self._clock.now()))
         for output in self._outputs.values():
-            output.close()
-        self._want_links()
+            output.reset()
 
     def close(self) -> None:
-        """Fence, and stop all timers."""
+        """Fence, close the outputs, and stop all timers."""
         self.fence()
+        for output in self._outputs.values():
+            output.close()
         for timer in (self._lease_timer, self._drain_timer):
             if timer is not None:
                 timer.cancel()
@@ -204,6 +223,7 @@ class Work:
         """What came of an attempt."""
         delivered = sending.delivered
         self._journal.note_attempt(self.scope, delivered, attempt, forwarded_code)
+        self._refused += attempt.outcome is Outcome.REFUSED
         confirmed = self._forwarder.finished(attempt.output, delivered, attempt.outcome, self._clock.now())
         if confirmed is not None:
             self._confirm((confirmed,))
@@ -221,7 +241,6 @@ class Work:
             self._follow(change)
         self._watch_lease()
         if changes:
-            self._want_links()
             self._kick()
             self._on_levels()
             self._settle()
@@ -269,11 +288,6 @@ class Work:
     def _lease_due(self) -> None:
         self._step(self._guard.tick(self._clock.now()))
 
-    def _want_links(self) -> None:
-        wanted = self._guard.held != 0
-        for output in self._outputs.values():
-            output.want(wanted)
-
     def _kick(self) -> None:
         for output in self._outputs.values():
             output.kick()
@@ -294,6 +308,9 @@ class Work:
             return
         # What was in flight and refused has not been begun after all.
         self._forwarder.give_back()
+        given_up = self._forwarder.give_up(self._hopeless())
+        if given_up:
+            log_event(_log, logging.WARNING, "unanswered_given_back", epoch=self._guard.held, alarms=given_up)
         if not self._forwarder.drained:
             return
         if self._journal.unwritten_confirmations or self._journal.unstored(self.scope):
@@ -307,13 +324,19 @@ class Work:
         log_event(_log, logging.WARNING, "work_released", epoch=self._guard.held)
         self._step(self._guard.release(self._clock.now()))
 
+    def _hopeless(self) -> set[str]:
+        """Outputs that have shown nothing for so long that an answer from there is not worth `drain_timeout` (F5)."""
+        now, patience = self._clock.now(), self.settings.unhealthy_after.total_seconds()
+        facts = self.required_outputs()
+        return {each.name for each in facts if each.bad_since is not None and now - each.bad_since >= patience}
+
     def _drain_overdue(self) -> None:
         """What has had no answer by now may be sent twice (F5); nothing of it may go out any more."""
         self._drain_timer = None
         waiting = self._forwarder.progress(self._clock.now()).waiting
         log_event(_log, logging.WARNING, "drain_overdue", epoch=self._guard.held, unanswered=waiting)
         for output in self._outputs.values():
-            output.close()
+            output.reset()
         self._forwarder.begin(0)
         self._settle()
 

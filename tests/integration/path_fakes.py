@@ -14,6 +14,7 @@ import grpc
 from hotspare.v1 import (
     alarm_pull_service_pb2,
     alarm_pull_service_pb2_grpc,
+    group_pb2,
     role_service_pb2,
     role_service_pb2_grpc,
 )
@@ -24,6 +25,7 @@ from hotspare_model.dc09_reply import encode_ack
 from hotspare_model.dc09_stream import FrameSplitter
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import GroupSettings, Role
+from hotspare_receiver.clock import Clock, SystemClock
 from hotspare_receiver.journal import Journal
 from hotspare_receiver.path import AlarmPath as ReceiverPath
 from hotspare_receiver.snapshot import Attendance, Dc09Config, Expulsion, Introduction, OutputConfig, SyncReport
@@ -37,6 +39,7 @@ MORNING = datetime(2026, 5, 4, 6, 0, tzinfo=UTC)
 ATTENDANCE = Attendance(Role.HOST, "north", "default", 1)
 LEASE = timedelta(seconds=2)
 BEAT = timedelta(seconds=0.1)
+SETTINGS = GroupSettings(lease=LEASE, beat=BEAT, drain_timeout=timedelta(seconds=1))
 
 
 async def until(condition: Callable[[], object], timeout: float = 8.0) -> None:
@@ -91,6 +94,12 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
         self.skip_delivery = False
         self.claimed_pull: int | None = None
         self.refusal: HotspareError | None = None
+        self.breaks: grpc.StatusCode | None = None
+        """Attend and PullAlarms end so, as a library or a proxy ends them: without a reason of ours."""
+        self.broken = 0
+        self.settings = SETTINGS
+        self.tells_settings = True
+        self.standby_reason = 0
         self.known_start = 0
         self.queue: dict[int, StoredAlarm] = {}
         self.attempts: dict[int, int] = {}
@@ -112,7 +121,6 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
 
     def state(self, answers: int) -> role_service_pb2.AttendResponse:
         self.number += 1
-        settings = GroupSettings(lease=LEASE, beat=BEAT, drain_timeout=timedelta(seconds=1))
         pull = self._pull
         state = role_service_pb2.AttendResponse(
             boot=self.boot,
@@ -124,10 +132,11 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
             yield_to=self.yield_to,
             pull_id=self.claimed_pull if self.claimed_pull is not None else pull.pull_id if pull else 0,
             last_delivery=pull.last_delivery if pull else 0,
-            settings=group_settings_to_proto(settings),
+            settings=group_settings_to_proto(self.settings) if self.tells_settings else None,
+            standby_reason=group_pb2.StandbyReason.ValueType(self.standby_reason),
         )
         if self.working and self.granting and answers:
-            state.lease.CopyFrom(duration_to_proto(settings.holder_lease))
+            state.lease.CopyFrom(duration_to_proto(self.settings.holder_lease))
         return state
 
     def push(self) -> None:
@@ -165,6 +174,7 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
         request_iterator: AsyncIterator[role_service_pb2.AttendRequest],
         context: Any,
     ) -> AsyncIterator[role_service_pb2.AttendResponse]:
+        await self._break(context)
         if self.refusal is not None:
             await abort(context, self.refusal)
         states = self._states = asyncio.Queue()
@@ -178,6 +188,11 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
                 yield state
         finally:
             reader.cancel()
+
+    async def _break(self, context: Any) -> None:
+        if self.breaks is not None:
+            self.broken += 1
+            await context.abort(self.breaks, "no reason of ours")
 
     async def _read_beats(
         self,
@@ -201,6 +216,7 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
         request_iterator: AsyncIterator[alarm_pull_service_pb2.PullAlarmsRequest],
         context: Any,
     ) -> AsyncIterator[alarm_pull_service_pb2.PullAlarmsResponse]:
+        await self._break(context)
         first = await anext(request_iterator, None)
         if first is None:
             return
@@ -341,12 +357,14 @@ class Receiver:
     incarnations: int = 0
     starts: int = 0
     """Number of the newest start, as its data folder keeps it."""
+    clock: Clock = field(default_factory=SystemClock)
+    disk_free: int = 10**9
 
     def open(self) -> None:
         self.incarnations += 1
         self.starts += 1
         self.database = Database.open(self.folder / "receiver.db", migrations)
-        self.journal = Journal(self.database)
+        self.journal = Journal(self.database, self.clock)
         self.grpc_channel = grpc.aio.insecure_channel(self.cloud.address)
         self.path = ReceiverPath(
             cloud=self,
@@ -354,10 +372,11 @@ class Receiver:
             incarnation=f"incarnation-{self.incarnations}",
             introduce=lambda: Introduction("receiver-1", "one", "machine-1", "127.0.0.1:1", "0.1.0", start=self.starts),
             sync=lambda: SyncReport(1, 7),
-            disk_free=lambda: 10**9,
+            disk_free=lambda: self.disk_free,
             on_expelled=self.expelled.append,
             on_behind=self.count_on,
             on_change=lambda: None,
+            clock=self.clock,
         )
 
     async def count_on(self, known: int) -> None:
@@ -392,6 +411,7 @@ class Receiver:
         """End without a word, as a kill does; what was durable stays."""
         # The streams first: a process that was killed says nothing of its own end.
         self.path._end()
+        self.path._health.stop()
         self.path._work.close()
         await self.journal.close()
         await self.grpc_channel.close()

@@ -5,6 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import grpc
+import pytest
+
 from hotspare.v1 import configuration_service_pb2, group_pb2, record_pb2
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_receiver.clients.push import SETTLE
@@ -111,8 +114,11 @@ async def test_b3_what_was_edited_while_the_cloud_was_away_is_pushed_when_it_is_
             assert [push.base_revision for push in cloud.pushes] == [0, 1]
 
 
-async def test_b3_a_push_whose_answer_was_lost_is_neither_repeated_nor_a_fork(tmp_path: Path) -> None:
-    cloud = FakeCloud(lose_answers=1)
+@pytest.mark.parametrize("lost_by", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL])
+async def test_b3_a_push_whose_answer_was_lost_is_neither_repeated_nor_a_fork(
+    tmp_path: Path, lost_by: grpc.StatusCode
+) -> None:
+    cloud = FakeCloud(lose_answers=1, lose_by=lost_by)
     async with serving_cloud(cloud) as address, running(tmp_path / "r") as desk:
         await desk.connect(address)
         await desk.enable()

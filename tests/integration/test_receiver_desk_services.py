@@ -269,7 +269,11 @@ async def test_an_output_is_made_listed_changed_and_deleted(tmp_path: Path) -> N
         options = output_pb2.Dc09Options(key=SECRET.encode(), line_number="2")
         made = await add_output(desk, dc09=options)
         assert (made.dc09.encrypted, made.dc09.key) == (True, b"")
-        assert await add_output(desk, dc09=options) == made
+        again = await add_output(desk, dc09=options)
+        # Its link is opened at once, so its state may be another one already.
+        again.ClearField("state")
+        made.ClearField("state")
+        assert again == made
         async with refused(Reason.RESOURCE_EXISTS, kind="output", id="arc"):
             await add_output(desk)
         listed = await desk.call(desk.receiver.ListOutputs, receiver_service_pb2.ListOutputsRequest())
@@ -309,7 +313,6 @@ async def test_calls_of_later_releases_are_not_served(tmp_path: Path) -> None:
         for method, request in (
             (desk.receiver.TestOutput, receiver_service_pb2.TestOutputRequest(name="arc")),
             (desk.receiver.PauseOutput, receiver_service_pb2.PauseOutputRequest(name="arc")),
-            (desk.roles.Switchover, role_service_pb2.SwitchoverRequest()),
             (desk.configuration.ListZones, configuration_service_pb2.ListZonesRequest()),
         ):
             async with refused(Reason.NOT_SERVED):

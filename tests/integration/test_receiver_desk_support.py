@@ -17,6 +17,7 @@ from hotspare.v1 import (
     backup_pb2,
     backup_service_pb2,
     backup_service_pb2_grpc,
+    configuration_service_pb2,
     configuration_service_pb2_grpc,
     group_pb2,
     receiver_service_pb2,
@@ -57,6 +58,7 @@ class FakeCloud:
 
     members: dict[str, group_pb2.Member] = field(default_factory=dict)
     working: str = ""
+    epoch: int = 1
     refusals: dict[str, HotspareError] = field(default_factory=dict)
     operators: dict[str, str | None] = field(default_factory=dict)
     left: list[role_service_pb2.LeaveGroupRequest] = field(default_factory=list)
@@ -66,7 +68,18 @@ class FakeCloud:
     pushes: list[backup_pb2.ChangeHeader] = field(default_factory=list)
     lose_answers: int = 0
     """So many pushes are stored, and their answers lost."""
+    lose_by: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     generation: int = 0
+    older: bool = False
+    """A cloud that knows nothing of receivers without a role (G7)."""
+    standby_reason: int = 0
+    hellos: list[role_service_pb2.AttendRequest.Hello] = field(default_factory=list)
+    beats: list[role_service_pb2.AttendRequest.Beat] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
+    """The last request of each call that is passed on."""
+    watched: list[str] = field(default_factory=list)
+    """The sub accounts of which the members were watched."""
+    time_left: dict[str, float] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     attending: set[str] = field(default_factory=set)
 
@@ -149,6 +162,7 @@ class FakeRoles(role_service_pb2_grpc.RoleServiceServicer):
 
     async def WatchMembers(self, request: Any, context: Any) -> AsyncIterator[Any]:
         receiver_id = self._cloud.admit("WatchMembers", context)
+        self._cloud.watched.append(request.sub_account)
         while True:
             changed = self._cloud.changed
             yield role_service_pb2.WatchMembersResponse(
@@ -159,33 +173,69 @@ class FakeRoles(role_service_pb2_grpc.RoleServiceServicer):
     async def Attend(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         cloud = self._cloud
         receiver_id = cloud.admit("Attend", context)
-        if receiver_id not in cloud.members:
+        hello = (await anext(aiter(requests))).hello
+        if receiver_id not in cloud.members and (cloud.older or hello.generation):
             raise HotspareError(Reason.NOT_A_MEMBER, "no member any more", receiver_id=receiver_id)
-        number = 0
+        cloud.hellos.append(hello)
+        yield self._state(receiver_id, 1, role_service_pb2.AttendRequest(hello=hello))
+        number = 1
         cloud.attending.add(receiver_id)
         try:
             async for request in requests:
                 number += 1
+                cloud.beats.append(request.beat)
                 yield self._state(receiver_id, number, request)
         finally:
             cloud.attending.discard(receiver_id)
 
     def _state(self, receiver_id: str, number: int, request: Any) -> role_service_pb2.AttendResponse:
-        released = request.beat.released_through if request.HasField("beat") else 0
-        working = receiver_id == self._cloud.working and not released
+        cloud, frame = self._cloud, request.WhichOneof("frame")
+        released = getattr(request, frame).released_through
+        working = receiver_id == cloud.working and released < cloud.epoch
         state = role_service_pb2.AttendResponse(
             boot=BOOT,
             number=number,
             answers_beat=request.beat.number,
-            epoch=1 if self._cloud.working else 0,
+            epoch=cloud.epoch if cloud.working else 0,
             working=working,
             ended_through=released,
             settings=group_settings_to_proto(SETTINGS),
-            role=self._cloud.members[receiver_id].role,
+            role=cloud.members[receiver_id].role if receiver_id in cloud.members else group_pb2.ROLE_UNSPECIFIED,
+            standby_reason=group_pb2.StandbyReason.ValueType(0 if working else cloud.standby_reason),
         )
         if working and request.HasField("beat"):
             state.lease.CopyFrom(duration_to_proto(LEASE))
         return state
+
+    async def _passed_on(self, call: str, request: Any, context: Any) -> None:
+        self._cloud.admit(call, context)
+        self._cloud.asked[call] = request
+        self._cloud.time_left[call] = context.time_remaining()
+
+    async def Switchover(self, request: Any, context: Any) -> Any:
+        await self._passed_on("Switchover", request, context)
+        return role_service_pb2.SwitchoverResponse(group=self._cloud.group())
+
+    async def PauseFailover(self, request: Any, context: Any) -> Any:
+        await self._passed_on("PauseFailover", request, context)
+        return role_service_pb2.PauseFailoverResponse(group=self._cloud.group())
+
+    async def ResumeFailover(self, request: Any, context: Any) -> Any:
+        await self._passed_on("ResumeFailover", request, context)
+        return role_service_pb2.ResumeFailoverResponse(group=self._cloud.group())
+
+    async def ListTransitions(self, request: Any, context: Any) -> Any:
+        await self._passed_on("ListTransitions", request, context)
+        line = group_pb2.Transition(number=3, operator_name="anna")
+        return role_service_pb2.ListTransitionsResponse(transitions=[line], next_page_token="more")
+
+    async def GetGroupSettings(self, request: Any, context: Any) -> Any:
+        await self._passed_on("GetGroupSettings", request, context)
+        return role_service_pb2.GetGroupSettingsResponse(settings=group_settings_to_proto(SETTINGS))
+
+    async def UpdateGroupSettings(self, request: Any, context: Any) -> Any:
+        await self._passed_on("UpdateGroupSettings", request, context)
+        return role_service_pb2.UpdateGroupSettingsResponse(settings=request.settings)
 
 
 class FakeBackups(backup_service_pb2_grpc.BackupServiceServicer):
@@ -237,7 +287,7 @@ class FakeBackups(backup_service_pb2_grpc.BackupServiceServicer):
         assert len(rows) == len(empty_digests())
         if cloud.lose_answers:
             cloud.lose_answers -= 1
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the answer was lost")
+            await context.abort(cloud.lose_by, "the answer was lost")
         return backup_service_pb2.PushChangesResponse(backup=cloud.table())
 
 
@@ -300,6 +350,12 @@ class Desk:
         """Take a role."""
         request = receiver_service_pb2.EnableHotSpareRequest(role=role, **more)
         return await self.call(self.receiver.EnableHotSpare, request)
+
+    async def edit(self, device_id: str) -> Any:
+        """Make a device."""
+        device = record_pb2.Device(device_id=device_id, account_number="1234")
+        request = configuration_service_pb2.CreateDeviceRequest(device=device)
+        return await self.call(self.configuration.CreateDevice, request)
 
     async def status(self) -> receiver_service_pb2.ReceiverStatus:
         """The status."""

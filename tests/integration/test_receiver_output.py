@@ -58,7 +58,7 @@ async def arc() -> AsyncIterator[FakeArc]:
 def output(arc: FakeArc, source: ScriptedSource) -> Dc09Output:
     dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(0))
     output = Dc09Output(OutputConfig("arc", (arc.address,), True, dc09), source, SystemClock())
-    output.want(True)
+    output.open()
     return output
 
 
@@ -76,17 +76,30 @@ async def test_timing_1_the_lease_is_asked_right_before_each_write(arc: FakeArc)
     sending.close()
 
 
-async def test_f7_a_link_that_is_not_wanted_any_more_waits_for_the_answer_in_flight(arc: FakeArc) -> None:
+async def test_f7_the_end_of_the_lease_waits_for_the_answer_to_what_is_sent(arc: FakeArc) -> None:
     arc.answer = lambda frame: None
     source = ScriptedSource([1])
     sending = output(arc, source)
     await until(lambda: arc.frames)
-    sending.want(False)
     sending.lease_ended()
     arc.say(arc.ack(arc.frames[0]))
     await until(lambda: source.attempts)
     assert source.attempts[0].outcome is Outcome.CONFIRMED
-    assert sending.snapshot().link is LinkState.IDLE
+    assert (sending.snapshot().link, arc.connections) == (LinkState.UP, 1)
+    sending.close()
+
+
+async def test_timing_1_a_reset_throws_away_what_is_in_flight_and_opens_the_link_anew(arc: FakeArc) -> None:
+    arc.answer = lambda frame: None
+    source = ScriptedSource([1])
+    sending = output(arc, source)
+    await until(lambda: arc.frames)
+    sending.reset()
+    assert [attempt.outcome for attempt in source.attempts] == [Outcome.UNKNOWN]
+    await until(lambda: arc.connections == 2 and sending.snapshot().link is LinkState.UP)
+    sending.reset()
+    assert sending.snapshot().link is LinkState.UP
+    sending.close()
 
 
 async def test_x1_closing_an_output_cuts_the_link_at_once_and_the_outcome_is_unknown(arc: FakeArc) -> None:
@@ -131,7 +144,7 @@ async def test_o2_an_arc_that_resets_at_every_accept_is_tried_for_ever(monkeypat
     address = Address(*listener.getsockname())
     dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(0))
     out = Dc09Output(OutputConfig("arc", (address,), True, dc09), ScriptedSource(list(range(1, 5000))), SystemClock())
-    out.want(True)
+    out.open()
     try:
         await until(lambda: accepted >= 300, 20)
     finally:
@@ -139,3 +152,24 @@ async def test_o2_an_arc_that_resets_at_every_accept_is_tried_for_ever(monkeypat
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+async def test_o2_a_link_is_proved_as_soon_as_it_stands(arc: FakeArc) -> None:
+    """That somebody takes the connection proves nothing: the kernel does so for a program that hangs."""
+    dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(hours=1))
+    out = Dc09Output(OutputConfig("arc", (arc.address,), True, dc09), ScriptedSource([]), SystemClock())
+    assert out.facts(1.0).bad_since is not None
+    out.open()
+    await until(lambda: out.facts(1.0).bad_since is None)
+    assert [frame.id_token for frame in arc.frames] == ["NULL"]
+    out.close()
+
+
+async def test_o2_an_alarm_that_waits_is_proof_enough_and_goes_first(arc: FakeArc) -> None:
+    dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(hours=1))
+    source = ScriptedSource([1])
+    out = Dc09Output(OutputConfig("arc", (arc.address,), True, dc09), source, SystemClock())
+    out.open()
+    await until(lambda: source.attempts)
+    assert (arc.sequences, len(arc.frames), out.facts(1.0).bad_since) == ([1], 1, None)
+    out.close()

@@ -71,7 +71,7 @@ async def test_timing_1_a_standby_beats_and_pulls_nothing(receiver: Receiver, cl
     await until(lambda: len(cloud.beats) >= 5)
     assert [beat.number for beat in cloud.beats[:5]] == [1, 2, 3, 4, 5]
     assert cloud.beats[4].echo_number >= 1
-    assert (cloud.opens, arc.connections) == ([], 0)
+    assert (cloud.opens, arc.frames) == ([], [])
     hello = cloud.hellos[0]
     assert (hello.receiver.receiver_id, hello.incarnation, hello.generation) == ("receiver-1", "incarnation-1", 1)
 

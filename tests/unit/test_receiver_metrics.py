@@ -1,8 +1,10 @@
 """The metrics of a receiver: named by Prometheus' conventions, and of what the status says."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,10 +20,13 @@ from hotspare_receiver.snapshot import (
     OutputSnapshot,
     PathCounters,
     PathSnapshot,
+    Problem,
+    ProblemKind,
     PullSnapshot,
     SyncReport,
 )
 from hotspare_receiver.status import StatusView, member_status
+from hotspare_receiver.timings import Timings
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
 
@@ -87,6 +92,9 @@ def test_metrics_tell_what_the_status_says() -> None:
         "hotspare_receiver_status,working": 1,
         "hotspare_receiver_status,standby": 0,
         "hotspare_receiver_epoch": 7,
+        "hotspare_receiver_working": 1,
+        "hotspare_receiver_draining": 0,
+        "hotspare_receiver_paused": 0,
         "hotspare_receiver_lease_remaining_seconds": 4.5,
         "hotspare_receiver_beats_total": 20,
         "hotspare_receiver_alarms_delivered_total": 10,
@@ -112,13 +120,38 @@ def test_the_status_is_one_of_a_kind() -> None:
 
 
 def test_names_keep_the_conventions_and_no_label_names_a_device() -> None:
-    labels = {"version", "role", "status", "output", "state", "outcome", "kind"}
+    labels = {"version", "role", "status", "output", "state", "outcome", "kind", "le"}
     for metric in metrics_of(view()):
         assert metric.name.startswith("hotspare_receiver_")
         assert metric.documentation.endswith(".")
         for sample in metric.samples:
             assert set(sample.labels) <= labels
             assert sample.name.endswith("_total") == (metric.type == "counter")
+
+
+def test_f3_every_kind_of_problem_is_there_from_the_start_and_counts_what_is_wrong() -> None:
+    found = values(list(metrics_of(view())))
+    kinds = {name.partition(",")[2] for name in found if name.startswith("hotspare_receiver_health_problems,")}
+    assert kinds == {"no_output", "output_down", "disk_low", "loop_lag", "no_progress", "pull_stuck"}
+    assert found["hotspare_receiver_healthy"] == 1
+    down = tuple(Problem(ProblemKind.OUTPUT_DOWN, name, "it is down", NOW) for name in ("one", "two"))
+    ill = replace(view(), path=replace(view().path, problems=down))
+    found = values(list(metrics_of(ill)))
+    assert found["hotspare_receiver_healthy"] == 0
+    assert found["hotspare_receiver_health_problems,output_down"] == 2
+    assert found["hotspare_receiver_health_problems,disk_low"] == 0
+
+
+def test_the_time_of_renewals_is_a_histogram_of_cumulative_buckets() -> None:
+    timings = Timings().with_one(0.001).with_one(0.004).with_one(7.0)
+    path = view().path
+    timed = replace(view(), path=replace(path, lease=replace(path.lease, renewals=timings)))
+    found = values(list(metrics_of(timed)))
+    name = "hotspare_receiver_lease_renewal_seconds"
+    told = [found[f"{name}_bucket,{bound}"] for bound in ("0.001", "0.0025", "0.005", "5.0", "+Inf")]
+    assert told == [1, 1, 2, 2, 3]
+    assert found[f"{name}_count"] == 3
+    assert found[f"{name}_sum"] == pytest.approx(7.005)
 
 
 async def test_a_scrape_comes_from_another_thread_and_can_be_parsed() -> None:

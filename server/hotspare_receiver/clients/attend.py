@@ -5,6 +5,7 @@ before each one is sent. The end of a stream says nothing about the lease: that 
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ from hotspare_receiver.clients.attend_messages import (
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.core.lease import LeaseGuard
 from hotspare_receiver.snapshot import Attendance, CloudSnapshot, Introduction
+from hotspare_receiver.timings import Timings
 from hotspare_rpc.errors import describe, from_rpc_error
 from hotspare_rpc.logs import log_event
 
@@ -35,10 +37,20 @@ BACKOFF_SECONDS = (0.2, 1.0)
 SHORTEST_BEAT = 0.05
 """Seconds; whatever the cloud says, beats must not fill the line."""
 
-FINAL_REASONS = frozenset(
-    {Reason.NOT_A_MEMBER, Reason.HOT_SPARE_ENDED, Reason.MACHINE_MISMATCH, Reason.INCARNATION_SUPERSEDED}
-)
+EXPELLING = frozenset({Reason.NOT_A_MEMBER, Reason.HOT_SPARE_ENDED})
+"""Refusals by which a role is gone."""
+
+FINAL_REASONS = EXPELLING | {Reason.MACHINE_MISMATCH, Reason.INCARNATION_SUPERSEDED}
 """After these trying again is pointless until an operator acted."""
+
+OLDER_CLOUD = EXPELLING | {Reason.STREAM_PROTOCOL, Reason.FIELD_INVALID}
+"""How a cloud that knows nothing of G7 refuses a receiver without a role."""
+
+ALONE_REFUSED = OLDER_CLOUD | {Reason.SUB_ACCOUNT_UNKNOWN}
+"""Refusals of such a receiver that only somebody at the cloud can change: trying again may take its time."""
+
+ALONE_BACKOFF_SECONDS = (8.0, 12.0)
+"""Until it tries again after one of those."""
 
 _log = logging.getLogger(__name__)
 _Call: TypeAlias = grpc.aio.StreamStreamCall[role_service_pb2.AttendRequest, role_service_pb2.AttendResponse]
@@ -79,7 +91,7 @@ class Holder(Protocol):
 
 
 class Attend:
-    """Attends while there is a role to attend for."""
+    """Attends while there is a group to attend in."""
 
     def __init__(
         self,
@@ -107,16 +119,18 @@ class Attend:
         self._answered = 0
         self.snapshot = CloudSnapshot(connected=False, since=clock.wall())
         self.beats_missed = 0
-        self.loop_lag = 0.0
+        self.streams = 0
+        """Streams on which the cloud told its state."""
+        self.renewals = Timings()
 
     def start(self, attendance: Attendance) -> None:
-        """Attend for this role from now on; a stream for an earlier one is opened anew."""
+        """Attend so from now on; a stream for an earlier attendance is opened anew."""
         self.stop()
         self._attendance = attendance
         self._task = asyncio.get_running_loop().create_task(self._run(attendance), name="attend")
 
     def restart(self) -> None:
-        """Open the stream anew: the way to the cloud has changed."""
+        """Open the stream anew: the way to the cloud has changed, or what this receiver says of itself."""
         if self._attendance is not None:
             self.start(self._attendance)
 
@@ -140,9 +154,12 @@ class Attend:
                 await self._attend(attendance)
                 self._set(connected=False, problem="the cloud ended the stream")
             except grpc.aio.AioRpcError as error:
-                if self._is_final(error):
+                if self._is_final(error, attendance):
                     return
                 if await self._count_on(error):
+                    continue
+                if attendance.role is None and _reason_of(error) in ALONE_REFUSED:
+                    await asyncio.sleep(random.uniform(*ALONE_BACKOFF_SECONDS))
                     continue
             except Exception as error:
                 # A defect must not end the attendance for ever: the lease guards, and the log tells.
@@ -188,11 +205,9 @@ class Attend:
             planned = loop.time() + self._beat_interval
             self._beat_wanted.clear()
             await call.write(self._next_beat())
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(planned):
                     await self._beat_wanted.wait()
-            except TimeoutError:
-                self.loop_lag = max(0.0, loop.time() - planned)
 
     def _next_beat(self) -> role_service_pb2.AttendRequest:
         report = self._holder.report()
@@ -201,13 +216,14 @@ class Attend:
         # Last, so that as little as can be comes between the clock and the wire (timing 1).
         guard = self._holder.next_beat()
         self._beat_sent = guard.sent[-1].sent
-        return beat_to_proto(guard, report, self.loop_lag)
+        return beat_to_proto(guard, report)
 
     def _heard(self, response: role_service_pb2.AttendResponse) -> None:
         now = self._clock.now()
         told = told_from_proto(response)
         if told.settings is not None:
             self._beat_interval = max(SHORTEST_BEAT, told.settings.beat.total_seconds())
+        self._count_renewal(told, now)
         round_trip = self.snapshot.round_trip
         if told.state.answers_beat == self._holder.guard.beats > self._answered:
             round_trip = timedelta(seconds=now - self._beat_sent)
@@ -217,9 +233,19 @@ class Attend:
         became_connected = not self.snapshot.connected
         self.snapshot = CloudSnapshot(True, since, round_trip=round_trip, clock_offset=offset)
         if became_connected:
+            self.streams += 1
             log_event(_log, logging.INFO, "cloud_connected", address=self._cloud.address)
             self._on_change()
         self._holder.heard(told)
+
+    def _count_renewal(self, told: Told, now: float) -> None:
+        """How long the grant took that answers a beat, the first time that it does."""
+        state = told.state
+        if not state.working or state.lease is None or state.answers_beat <= self._answered:
+            return
+        sent = next((beat.sent for beat in self._holder.guard.sent if beat.number == state.answers_beat), None)
+        if sent is not None:
+            self.renewals = self.renewals.with_one(now - sent)
 
     async def _count_on(self, error: grpc.aio.AioRpcError) -> bool:
         """Where our start is not the latest that the cloud knows, count on above that: this process lives."""
@@ -236,11 +262,15 @@ class Attend:
 
     # Its end.
 
-    def _is_final(self, error: grpc.aio.AioRpcError) -> bool:
+    def _is_final(self, error: grpc.aio.AioRpcError, attendance: Attendance) -> bool:
+        """Tell what went wrong. What is no reason of ours, INTERNAL of a library included, is never final."""
         ours = from_rpc_error(error)
-        final = ours is not None and ours.reason in FINAL_REASONS
         reason = ours.reason.value if ours is not None else error.code().name
-        self._set(connected=False, problem=describe(error), reason=reason, final=final)
+        problem, final = describe(error), ours is not None and ours.reason in FINAL_REASONS
+        if attendance.role is None and ours is not None and ours.reason in OLDER_CLOUD:
+            # There is no role to be lost.
+            problem, final = f"the cloud takes no receiver without a role here: {problem}", False
+        self._set(connected=False, problem=problem, reason=reason, final=final)
         if ours is None or not final:
             return False
         self._attendance = None
@@ -271,6 +301,11 @@ def is_own_cancellation() -> bool:
     """Whether a CancelledError that was caught is meant for the task that runs, and not for a call of its."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
+
+
+def _reason_of(error: grpc.aio.AioRpcError) -> Reason | None:
+    ours = from_rpc_error(error)
+    return ours.reason if ours is not None else None
 
 
 def _event(was_connected: bool, problem: str) -> str:

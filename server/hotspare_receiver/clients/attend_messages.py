@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from hotspare.v1 import group_pb2, role_service_pb2
 from hotspare_model.group import GroupSettings, Role
@@ -30,6 +31,8 @@ class Told:
     paused: bool
     role: Role | None
     server_time: datetime | None
+    standby_reason: int = 0
+    """Number of group.proto's StandbyReason. 0: not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,22 @@ class BeatReport:
     progress: Progress
     problems: tuple[Problem, ...]
     disk_free: int
+    loop_lag: float
+    """Seconds that the event loop ran its last timer late."""
     sync: SyncReport
+
+
+def introduction_to_proto(who: Introduction) -> group_pb2.ReceiverInfo:
+    """Who a receiver is, as it tells the cloud."""
+    return group_pb2.ReceiverInfo(
+        receiver_id=who.receiver_id,
+        name=who.name,
+        machine_id=who.machine_id,
+        address=who.address,
+        software_version=who.software_version,
+        dual_connection=who.dual_connection,
+        own_account_number=who.own_account_number,
+    )
 
 
 def hello_to_proto(
@@ -49,14 +67,7 @@ def hello_to_proto(
 ) -> role_service_pb2.AttendRequest:
     """The first message of a stream."""
     hello = role_service_pb2.AttendRequest.Hello(
-        receiver=group_pb2.ReceiverInfo(
-            receiver_id=who.receiver_id,
-            name=who.name,
-            machine_id=who.machine_id,
-            address=who.address,
-            software_version=who.software_version,
-            dual_connection=who.dual_connection,
-        ),
+        receiver=introduction_to_proto(who),
         incarnation=incarnation,
         sub_account=attendance.sub_account,
         generation=attendance.generation,
@@ -68,8 +79,8 @@ def hello_to_proto(
     return role_service_pb2.AttendRequest(hello=hello)
 
 
-def beat_to_proto(guard: LeaseGuard, report: BeatReport, loop_lag: float) -> role_service_pb2.AttendRequest:
-    """The beat that the guard has just counted. `loop_lag` in seconds."""
+def beat_to_proto(guard: LeaseGuard, report: BeatReport) -> role_service_pb2.AttendRequest:
+    """The beat that the guard has just counted."""
     progress = report.progress
     beat = role_service_pb2.AttendRequest.Beat(
         number=guard.beats,
@@ -87,7 +98,7 @@ def beat_to_proto(guard: LeaseGuard, report: BeatReport, loop_lag: float) -> rol
         health=group_pb2.Health(
             problems=[_problem_to_proto(problem) for problem in report.problems],
             disk_free_bytes=report.disk_free,
-            loop_lag=seconds_to_proto(loop_lag),
+            loop_lag=seconds_to_proto(report.loop_lag),
         ),
         sync_state=group_pb2.SyncState.ValueType(report.sync.state),
         sync_revision=report.sync.revision,
@@ -106,6 +117,12 @@ def _problem_to_proto(problem: Problem) -> group_pb2.HealthProblem:
     )
 
 
+@lru_cache(maxsize=16)
+def _settings(serialized: bytes) -> GroupSettings:
+    """They come with every state and hardly ever change, so that reading them again is most of the cost of a state."""
+    return group_settings_from_proto(group_pb2.GroupSettings.FromString(serialized))
+
+
 def told_from_proto(response: role_service_pb2.AttendResponse) -> Told:
     """The cloud's state towards us. A lease that is no span is none."""
     lease = duration_from_proto(response.lease) if response.HasField("lease") else None
@@ -120,11 +137,12 @@ def told_from_proto(response: role_service_pb2.AttendResponse) -> Told:
             ended_through=response.ended_through,
             yield_to=response.yield_to,
         ),
-        settings=group_settings_from_proto(response.settings) if response.HasField("settings") else None,
+        settings=_settings(response.settings.SerializeToString()) if response.HasField("settings") else None,
         pull_id=response.pull_id,
         last_delivery=response.last_delivery,
         working_receiver_id=response.working_receiver_id,
         paused=response.paused,
         role=role_from_proto(response.role),
         server_time=timestamp_from_proto(response.server_time) if response.HasField("server_time") else None,
+        standby_reason=int(response.standby_reason),
     )

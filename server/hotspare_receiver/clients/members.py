@@ -1,4 +1,4 @@
-"""The group as the cloud tells it, followed for as long as this receiver holds a role (G6)."""
+"""The group as the cloud tells it, followed for as long as this receiver attends (G6)."""
 
 import asyncio
 import logging
@@ -15,7 +15,6 @@ from hotspare_model.errors import HotspareError
 from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.clients.waiting import sleep_or
 from hotspare_receiver.clock import Clock
-from hotspare_receiver.snapshot import Introduction
 from hotspare_rpc.logs import log_event
 
 FIRST_RETRY = 0.2
@@ -37,10 +36,17 @@ class MembersWatch:
     """Keeps `view` up to date while `wanted()`; a view that is old stays, with the time at which it was told."""
 
     def __init__(
-        self, cloud: CloudClient, wanted: Callable[[], bool], on_change: Callable[[], None], clock: Clock
+        self,
+        cloud: CloudClient,
+        wanted: Callable[[], bool],
+        sub_account: Callable[[], str],
+        on_change: Callable[[], None],
+        clock: Clock,
     ) -> None:
+        """`sub_account` names the group to ask for; empty: that of the role."""
         self._cloud = cloud
         self._wanted = wanted
+        self._sub_account = sub_account
         self._on_change = on_change
         self._clock = clock
         self._wake = asyncio.Event()
@@ -52,7 +58,7 @@ class MembersWatch:
         self._task = asyncio.create_task(self._run(), name="members")
 
     def restart(self) -> None:
-        """The role, or the way to the cloud, changed: what is known counts no more."""
+        """The role, the group, or the way to the cloud, changed: what is known counts no more."""
         self.view = None
         self._wake.set()
 
@@ -94,7 +100,8 @@ class MembersWatch:
     async def _stream(self) -> bool:
         told = False
         try:
-            watch = self._cloud.stream(self._cloud.roles().WatchMembers, role_service_pb2.WatchMembersRequest())
+            asked = role_service_pb2.WatchMembersRequest(sub_account=self._sub_account())
+            watch = self._cloud.stream(self._cloud.roles().WatchMembers, asked)
             async with aclosing(watch):
                 async for answer in watch:
                     told = True
@@ -106,15 +113,3 @@ class MembersWatch:
             # A defect must not end the watch for good.
             log_event(_log, logging.ERROR, "members_watch_broke", error=error)
         return told
-
-
-def introduction_to_proto(introduction: Introduction) -> group_pb2.ReceiverInfo:
-    """Who a receiver is, as it tells the cloud."""
-    return group_pb2.ReceiverInfo(
-        receiver_id=introduction.receiver_id,
-        name=introduction.name,
-        machine_id=introduction.machine_id,
-        address=introduction.address,
-        software_version=introduction.software_version,
-        dual_connection=introduction.dual_connection,
-    )

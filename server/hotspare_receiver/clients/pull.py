@@ -15,11 +15,12 @@ from typing import Protocol, TypeAlias
 import grpc
 
 from hotspare.v1 import alarm_pull_service_pb2, alarm_pull_service_pb2_grpc
+from hotspare_model.errors import Reason
 from hotspare_receiver.clients.attend import CloudAccess, is_own_cancellation
 from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.core.forwarder import Delivered
 from hotspare_receiver.journal import Range, Unstored
-from hotspare_rpc.errors import describe
+from hotspare_rpc.errors import describe, from_rpc_error
 from hotspare_rpc.logs import log_event
 from hotspare_rpc.wire import stored_alarm_from_proto
 
@@ -53,6 +54,9 @@ class Puller(Protocol):
 
     async def delivered(self, alarms: Sequence[Delivered]) -> None:
         """Alarms came, in order."""
+
+    def mismatched(self) -> None:
+        """The pull is opened anew, since the numbers of deliveries did not agree with the cloud's."""
 
     def withdrawn(self, number: int) -> None:
         """An alarm is not to be sent."""
@@ -152,18 +156,26 @@ class Pull:
         try:
             await stream.run(self._incarnation)
         except _GapError as error:
-            self.reopened += 1
-            log_event(_log, logging.WARNING, "pull_reopened", pull_id=stream.pull_id, why=str(error))
+            self._mismatched(stream, str(error))
         except asyncio.CancelledError:
             if is_own_cancellation():
                 raise
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.CANCELLED:
+            # Whatever the cloud says, INTERNAL of a library included, the pull is tried again: alarms wait.
+            ours = from_rpc_error(error)
+            if ours is not None and ours.reason is Reason.PULL_MISMATCH:
+                self._mismatched(stream, ours.message)
+            elif error.code() is not grpc.StatusCode.CANCELLED:
                 log_event(_log, logging.INFO, "pull_lost", pull_id=stream.pull_id, problem=describe(error))
         finally:
             self._stream = None
             call.cancel()
         return stream.of_use
+
+    def _mismatched(self, stream: "_Stream", why: str) -> None:
+        self.reopened += 1
+        log_event(_log, logging.WARNING, "pull_reopened", pull_id=stream.pull_id, why=why)
+        self._puller.mismatched()
 
 
 class _Stream:

@@ -117,6 +117,8 @@ class Forwarder:
         self._lanes: dict[str, Lane[Delivered]] = {}
         self._required: frozenset[str] = frozenset()
         self._epoch = 0
+        self._excused: set[str] = set()
+        """Devices whose alarm was refused in so many words when it was sent last."""
         self.confirmed = 0
         """Alarms confirmed since the start, each counted once."""
         self.passed_over = 0
@@ -137,6 +139,11 @@ class Forwarder:
         """Messages in flight."""
         return sum(lane.flying is not None for lane in self._lanes.values())
 
+    @property
+    def pressing(self) -> bool:
+        """Whether an alarm waits for the ARC to answer at all: one that it refused, and those behind, do not (A5)."""
+        return any(waiting.delivered.device_id not in self._excused for waiting in self._waiting.values())
+
     def waiting_for(self, output: str) -> int:
         """Alarms that wait for an output, or are in flight there."""
         return len(self._lanes[output])
@@ -152,6 +159,7 @@ class Forwarder:
     def begin(self, epoch: int) -> None:
         """From now on alarms are delivered under `epoch` (0: none); all of another epoch is dropped."""
         self._epoch = epoch
+        self._excused.clear()
         self._drop(lambda waiting: waiting.delivered.epoch != epoch)
 
     def deliver(self, alarms: Iterable[Delivered], known: Collection[int], now: float) -> Taken:
@@ -186,6 +194,13 @@ class Forwarder:
     def give_back(self) -> int:
         """Drop what the ARC has surely not seen (rule 7). Returns how many alarms that were."""
         return self._drop(lambda waiting: not waiting.begun)
+
+    def give_up(self, hopeless: Collection[str]) -> int:
+        """Drop what was begun, is not in flight, and waits for these outputs alone. Returns how many alarms that were.
+
+        Nobody knows whether the ARC has them: that is told by their attempts.
+        """
+        return self._drop(lambda waiting: self._required - waiting.confirmed_by <= set(hopeless)) if hopeless else 0
 
     # What the outputs do.
 
@@ -229,6 +244,9 @@ class Forwarder:
             self._land(lane, delivered, outcome, now)
         if waiting is None:
             return None
+        if output in self._required:
+            excuse = self._excused.add if outcome is Outcome.REFUSED else self._excused.discard
+            excuse(delivered.device_id)
         waiting.unknown_at.discard(output)
         if outcome is Outcome.CONFIRMED:
             waiting.confirmed_by.add(output)
@@ -289,6 +307,6 @@ class Forwarder:
         return before - len(self._waiting)
 
     def _forget(self, number: int) -> None:
-        del self._waiting[number]
+        self._excused.discard(self._waiting.pop(number).delivered.device_id)
         for lane in self._lanes.values():
             lane.keep(lambda delivered: delivered.number != number)

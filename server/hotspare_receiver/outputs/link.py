@@ -20,6 +20,7 @@ from typing import Protocol
 from hotspare_model.lease import WRITE_DELAY
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.core.backoff import Backoff
+from hotspare_receiver.core.link_health import LinkHealth
 from hotspare_receiver.snapshot import LinkState
 from hotspare_rpc.address import Address
 
@@ -49,7 +50,10 @@ class LinkEvents(Protocol):
 class Link:
     """Keeps one connection while it is wanted."""
 
-    def __init__(self, addresses: tuple[Address, ...], events: LinkEvents, clock: Clock) -> None:
+    def __init__(
+        self, addresses: tuple[Address, ...], events: LinkEvents, clock: Clock, *, supervised: bool = True
+    ) -> None:
+        """`supervised`: what it is idle for is asked with heartbeats, so that an answer is to be had at any time."""
         self._addresses = addresses
         self._events = events
         self._clock = clock
@@ -59,6 +63,7 @@ class Link:
         self._turn = 0
         self._failures = 0
         self._proven = False
+        self.health = LinkHealth(supervised, clock.now())
         self.state = LinkState.IDLE
         self.since: datetime = clock.wall()
         self.address = addresses[0] if addresses else None
@@ -82,6 +87,7 @@ class Link:
         self._wanted = wanted
         if wanted:
             self._failures = self._turn = 0
+            self.health = self.health.wanted(self._clock.now())
             self._connect_after(0.0)
             return
         if self._connecting is not None:
@@ -90,9 +96,20 @@ class Link:
         self._drop("the link was closed")
         self._become(LinkState.IDLE)
 
+    def reset(self) -> None:
+        """Throw away what is unsent, and open the link anew at once: nothing was wrong with it."""
+        if self._wanted and self._drop("the link was reset"):
+            self._become(LinkState.CONNECTING)
+            self._connect_after(0.0)
+
+    def settle(self, patience: float) -> None:
+        """Time has passed; see core/link_health.py."""
+        self.health = self.health.settled(self._clock.now(), patience)
+
     def write(self, data: bytes) -> None:
-        """Write bytes; the link has to be up."""
+        """Write bytes that have to be answered; the link has to be up."""
         assert self._wire is not None
+        self.health = self.health.wrote(self._clock.now())
         self._wire.write(data)
 
     def proven(self) -> None:
@@ -100,6 +117,7 @@ class Link:
         self._proven = True
         self._failures = self._turn = 0
         self.problem = ""
+        self.health = self.health.answered()
 
     def cut(self, problem: str) -> None:
         """Reset the connection: nothing unsent goes out any more. A new one follows after a backoff."""
@@ -117,6 +135,7 @@ class Link:
         # The attempt is over, though its task learns of it later: the wire may be lost again before that.
         self._connecting = None
         self._proven = False
+        self.health = self.health.made(self._clock.now())
         self._become(LinkState.UP)
         self._events.link_up()
 
@@ -140,6 +159,7 @@ class Link:
 
     def _failed(self, problem: str) -> None:
         self.problem = problem
+        self.health = self.health.failed(self._clock.now())
         self._become(LinkState.DOWN if self._wanted else LinkState.IDLE)
         self._failures += 1
         # The next address has its turn, unless this one had been good.

@@ -1,8 +1,10 @@
 """One DC-09 output: takes what goes out next, writes it, and says what came of it.
 
-It lives in callbacks of the loop: an answer is read and the next message written in one step, with no task
-between them. One message is in flight. Whether the lease allows it is asked right before each write, also of
-a repeated one, with no await between (timing 1).
+It lives in callbacks of the loop: an answer is read and the next message written in one step, with no task between.
+One message is in flight. Whether the lease allows it is asked right before each write, also of a repeated one, with no
+await between (timing 1).
+
+The link is kept open without a lease as well: a spare whose ARC does not answer must not take over (F3, O2).
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from hotspare_model.dc09_reply import Reply, parse_reply
 from hotspare_model.dc09_stream import FrameSplitter
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.core.forwarder import Outcome, Sending
+from hotspare_receiver.core.health import OutputFacts
 from hotspare_receiver.history import AttemptRecord
 from hotspare_receiver.outputs.dc09 import Encoded, encode_alarm, encode_supervision, outcome_of
 from hotspare_receiver.outputs.link import Link
@@ -66,8 +69,7 @@ class Dc09Output:
         self.config = config
         self._source = source
         self._clock = clock
-        self._link = Link(config.addresses, self, clock)
-        self._wanted = False
+        self._link = Link(config.addresses, self, clock, supervised=bool(config.dc09.heartbeat))
         self._splitter = FrameSplitter()
         self._flight: _Flight | None = None
         self._wake: asyncio.TimerHandle | None = None
@@ -97,13 +99,18 @@ class Dc09Output:
             attempts=dict(self._attempts),
         )
 
+    def facts(self, patience: float) -> OutputFacts:
+        """What its health is judged by. `patience`: the group's `unhealthy_after`, in seconds."""
+        self._link.settle(patience)
+        health = self._link.health
+        detail = self._link.problem or f"nothing has come back from {self._link.address or 'it'} yet"
+        return OutputFacts(self.name, health.bad_since, health.proven, detail)
+
     # What the path does.
 
-    def want(self, wanted: bool) -> None:
-        """Have the link open, or not; what is in flight may first get its answer."""
-        self._wanted = wanted
-        if wanted or self._flight is None:
-            self._link.want(wanted)
+    def open(self) -> None:
+        """Have the link open from now on."""
+        self._link.want(True)
 
     def kick(self) -> None:
         """Something may have become sendable."""
@@ -115,9 +122,13 @@ class Dc09Output:
         if self._flight is not None and self._flight.sending is not None and self._link.has_unsent:
             self._link.cut("the lease ended with the message unsent")
 
+    def reset(self) -> None:
+        """Have nothing in flight any more: what has not left this machine never will. The link is opened anew."""
+        if self._flight is not None:
+            self._link.reset()
+
     def close(self) -> None:
         """Cut the link for good, whatever is in flight."""
-        self._wanted = False
         self._link.want(False)
         for timer in (self._wake, self._heartbeat):
             if timer is not None:
@@ -126,11 +137,11 @@ class Dc09Output:
     # What the link does.
 
     def link_up(self) -> None:
-        """Begin."""
+        """Begin. Where nothing is to be sent, NULL shows at once whether somebody answers."""
         self._splitter = FrameSplitter()
-        self._last_write = self._clock.now()
-        self._supervise()
+        self._last_write = float("-inf")
         self._send_next()
+        self._supervise()
 
     def link_data(self, data: bytes) -> None:
         """Read the answers in these bytes."""
@@ -206,7 +217,6 @@ class Dc09Output:
         flight.timer.cancel()
         if flight.sending is not None:
             self._report(flight.sending, flight.encoded, flight.started, outcome, answer, detail)
-        self._link.want(self._wanted)
 
     def _report(
         self,

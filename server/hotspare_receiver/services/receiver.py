@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from hotspare_receiver.services.streams import Changes, Ends
 from hotspare_receiver.snapshot import OutputConfig
 from hotspare_receiver.status import StatusBoard
 from hotspare_receiver.store.outputs import OutputStore, StoredOutput
-from hotspare_receiver.store.settings import SettingsStore
+from hotspare_receiver.store.settings import Settings, SettingsStore
 from hotspare_receiver.store.tokens import StoredToken, TokenRole
 from hotspare_receiver.tokens import LONGEST_VALIDITY, Tokens
 from hotspare_rpc.logs import log_event
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the service works on. `settings_changed` follows a change of the way to the cloud."""
+    """What the service works on."""
 
     tokens: Tokens
     ends: Ends
@@ -53,7 +53,6 @@ class Parts:
     outputs: OutputStore
     path: AlarmPath
     clock: Clock
-    settings_changed: Callable[[], None]
 
 
 class ReceiverServicer(receiver_service_pb2_grpc.ReceiverServiceServicer):
@@ -93,14 +92,16 @@ class ReceiverServicer(receiver_service_pb2_grpc.ReceiverServiceServicer):
         parts = self._parts
         operator = parts.tokens.admit(context, TokenRole.ADMIN)
         paths = mask_paths(request.update_mask, settings_messages.SETTABLE, settings_messages.LATER)
-        async with parts.hot_spare.lock:
-            after, arc_key = settings_messages.changed_settings(parts.settings, request.settings, paths)
-            if (after, arc_key) != (parts.settings.settings, parts.settings.arc_key):
+
+        def change() -> tuple[Settings, str]:
+            after = settings_messages.changed_settings(parts.settings, request.settings, paths)
+            if after != (parts.settings.settings, parts.settings.arc_key):
                 check_etag(request.settings.etag, parts.settings.etag)
-                await parts.settings.update(after, arc_key)
-                parts.settings_changed()
-                names = ",".join(sorted(paths))
-                log_event(_log, logging.INFO, "settings_changed", operator=operator.name, fields=names)
+            return after
+
+        if await parts.hot_spare.configure(change):
+            names = ",".join(sorted(paths))
+            log_event(_log, logging.INFO, "settings_changed", operator=operator.name, fields=names)
         return receiver_service_pb2.UpdateSettingsResponse(settings=settings_messages.settings_to_proto(parts.settings))
 
     async def EnableHotSpare(

@@ -1,22 +1,26 @@
 """RoleService at a receiver: passed on to the cloud under the ARC key, with the operator's name (S5).
 
-Joining and leaving go the way of EnableHotSpare and DisableHotSpare, for what the cloud is told has to be so
-here too. Switchover, pause, resume, the history and changes of the group's settings are not served yet;
-Attend never is.
+Joining and leaving go the way of EnableHotSpare and DisableHotSpare, for what the cloud is told has to be so here too.
+Attend is the cloud's alone.
 """
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 from hotspare.v1 import role_service_pb2, role_service_pb2_grpc
 from hotspare_model.errors import field_invalid
-from hotspare_receiver.clients.cloud import CloudClient
+from hotspare_receiver.clients.cloud import CALL_TIMEOUT, CloudClient
 from hotspare_receiver.hot_spare import HotSpare
 from hotspare_receiver.services.streams import Ends
 from hotspare_receiver.store.settings import SettingsStore
 from hotspare_receiver.store.tokens import TokenRole
-from hotspare_receiver.tokens import Tokens
+from hotspare_receiver.tokens import Operator, Tokens
 from hotspare_rpc.wire import role_from_proto
+
+SWITCHOVER_TIMEOUT = 10.0
+"""Seconds, as the contract's deadline has it."""
+
+Answer = TypeVar("Answer")
 
 
 class RoleServicer(role_service_pb2_grpc.RoleServiceServicer):
@@ -80,16 +84,69 @@ class RoleServicer(role_service_pb2_grpc.RoleServiceServicer):
     ) -> role_service_pb2.RemoveMemberResponse:
         """Remove a member that is gone for good (G8)."""
         operator = self._tokens.admit(context, TokenRole.ADMIN)
-        asked = role_service_pb2.RemoveMemberRequest(receiver_id=request.receiver_id, force=request.force)
-        return await self._cloud.call(self._cloud.roles().RemoveMember, asked, operator=operator.name)
+        return await self._pass_on(self._cloud.roles().RemoveMember, request, context, operator)
+
+    async def Switchover(
+        self, request: role_service_pb2.SwitchoverRequest, context: Any
+    ) -> role_service_pb2.SwitchoverResponse:
+        """Hand the work over to a named receiver (F8)."""
+        operator = self._tokens.admit(context, TokenRole.OPERATOR)
+        return await self._pass_on(self._cloud.roles().Switchover, request, context, operator, SWITCHOVER_TIMEOUT)
+
+    async def PauseFailover(
+        self, request: role_service_pb2.PauseFailoverRequest, context: Any
+    ) -> role_service_pb2.PauseFailoverResponse:
+        """Pause automatic moves."""
+        operator = self._tokens.admit(context, TokenRole.OPERATOR)
+        return await self._pass_on(self._cloud.roles().PauseFailover, request, context, operator)
+
+    async def ResumeFailover(
+        self, request: role_service_pb2.ResumeFailoverRequest, context: Any
+    ) -> role_service_pb2.ResumeFailoverResponse:
+        """Resume them; a pin and what is held back end."""
+        operator = self._tokens.admit(context, TokenRole.OPERATOR)
+        return await self._pass_on(self._cloud.roles().ResumeFailover, request, context, operator)
+
+    async def ListTransitions(
+        self, request: role_service_pb2.ListTransitionsRequest, context: Any
+    ) -> role_service_pb2.ListTransitionsResponse:
+        """The history of moves, newest first."""
+        operator = self._tokens.admit(context, TokenRole.VIEWER)
+        return await self._pass_on(self._cloud.roles().ListTransitions, request, context, operator)
 
     async def GetGroupSettings(
         self, request: role_service_pb2.GetGroupSettingsRequest, context: Any
     ) -> role_service_pb2.GetGroupSettingsResponse:
         """The settings that concern all members."""
         operator = self._tokens.admit(context, TokenRole.VIEWER)
-        asked = role_service_pb2.GetGroupSettingsRequest()
-        return await self._cloud.call(self._cloud.roles().GetGroupSettings, asked, operator=operator.name)
+        return await self._pass_on(self._cloud.roles().GetGroupSettings, request, context, operator)
+
+    async def UpdateGroupSettings(
+        self, request: role_service_pb2.UpdateGroupSettingsRequest, context: Any
+    ) -> role_service_pb2.UpdateGroupSettingsResponse:
+        """Change them."""
+        operator = self._tokens.admit(context, TokenRole.ADMIN)
+        return await self._pass_on(self._cloud.roles().UpdateGroupSettings, request, context, operator)
+
+    async def _pass_on(
+        self,
+        method: Callable[..., Awaitable[Answer]],
+        request: Any,
+        context: Any,
+        operator: Operator,
+        timeout: float = CALL_TIMEOUT,
+    ) -> Answer:
+        """Ask the cloud the same about this receiver's own group, for no longer than the caller waits.
+
+        Raises:
+            HotspareError: the cloud's own, CLOUD_UNREACHABLE.
+        """
+        asked = type(request)()
+        asked.CopyFrom(request)
+        asked.arc_id, asked.sub_account = "", self._sub_account()
+        left = context.time_remaining()
+        timeout = timeout if left is None else min(timeout, left)
+        return await self._cloud.call(method, asked, operator=operator.name, timeout=timeout)
 
     def _sub_account(self) -> str:
         """Which group a receiver without a role asks for; one with a role is asked for nothing."""

@@ -10,9 +10,10 @@ from hotspare.v1 import receiver_service_pb2
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import Role
 from hotspare_receiver.clients.cloud import uses_tls
+from hotspare_receiver.core.health import DISK_FLOOR
 from hotspare_receiver.hot_spare import dual_connection_not_allowed
 from hotspare_receiver.identity import NAME_LIMIT, host_name
-from hotspare_receiver.services.requests import check_name, check_text
+from hotspare_receiver.services.requests import check_hex, check_name, check_text
 from hotspare_receiver.store.settings import DEFAULT_SUB_ACCOUNT, Settings, SettingsStore
 from hotspare_rpc.address import AddressError, parse_address
 from hotspare_rpc.credentials import LONGEST_SECRET
@@ -28,6 +29,8 @@ SETTABLE = frozenset(
         "dual_connection",
         "cloud_ca_pem",
         "cloud_tls",
+        "own_account_number",
+        "disk_floor_bytes",
     }
 )
 LATER = frozenset(
@@ -35,15 +38,16 @@ LATER = frozenset(
         "dc09_listen",
         "dc09_time_window",
         "isolated_forwarding",
-        "own_account_number",
         "history_max_age",
         "history_max_bytes",
-        "disk_floor_bytes",
     }
 )
 """Fields of the contract that have no effect in this release, so that setting them is refused."""
 
 LONGEST_PEM = 256 * 1024
+
+LEAST_FLOOR, MOST_FLOOR = 1_000_000, 10**13
+"""Bytes of `disk_floor_bytes`: 1 MB to 10 TB."""
 
 
 def settings_to_proto(store: SettingsStore) -> receiver_service_pb2.ReceiverSettings:
@@ -58,6 +62,8 @@ def settings_to_proto(store: SettingsStore) -> receiver_service_pb2.ReceiverSett
         advertised_address=settings.advertised_address,
         dual_connection=settings.dual_connection,
         cloud_ca_pem=settings.cloud_ca_pem,
+        own_account_number=settings.own_account_number,
+        disk_floor_bytes=settings.disk_floor_bytes or DISK_FLOOR,
         etag=store.etag,
     )
     if settings.cloud_tls is not None:
@@ -82,6 +88,8 @@ def changed_settings(
                 after = replace(after, cloud_tls=message.cloud_tls if message.HasField("cloud_tls") else None)
             case "dual_connection":
                 after = replace(after, dual_connection=message.dual_connection)
+            case "disk_floor_bytes":
+                after = replace(after, disk_floor_bytes=_floor(message.disk_floor_bytes))
             case _:
                 texts: dict[str, Any] = {path: _text(path, getattr(message, path))}
                 after = replace(after, **texts)
@@ -136,8 +144,16 @@ def _text(field: str, text: str) -> str:
             return check_name(field, text) if text else DEFAULT_SUB_ACCOUNT
         case "cloud_address" | "advertised_address":
             return _address(field, text)
+        case "own_account_number":
+            return check_hex(field, text, 3, 16) if text else ""
         case _:
             return _pem(field, text)
+
+
+def _floor(asked: int) -> int:
+    if asked and not LEAST_FLOOR <= asked <= MOST_FLOOR:
+        raise field_invalid("disk_floor_bytes", "must be 1 MB to 10 TB, or 0 for the default")
+    return asked
 
 
 def _address(field: str, text: str) -> str:

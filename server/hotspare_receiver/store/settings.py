@@ -36,6 +36,8 @@ class Settings:
     sub_account: str = DEFAULT_SUB_ACCOUNT
     advertised_address: str = ""
     dual_connection: bool = False
+    own_account_number: str = ""
+    disk_floor_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
