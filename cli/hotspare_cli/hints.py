@@ -64,7 +64,9 @@ HINTS: Mapping[Reason, Hint] = {
         "It would clear: {clears}. Repeat it with --yes to go on.",
     ),
     Reason.MEMBER_CONNECTED: Hint("Switch the hot spare off at that receiver itself: hotspare disable."),
-    Reason.START_BEHIND: Hint("Nothing to do: a receiver whose disk was set back counts on by itself and attends again."),
+    Reason.START_BEHIND: Hint(
+        "Nothing needs to be done: a receiver whose disk was set back counts on by itself and attends again."
+    ),
     Reason.EPOCH_STALE: Hint("The working receiver changed meanwhile: look at hotspare members and decide anew."),
     Reason.STREAM_SUPERSEDED: Hint("A newer stream took this one's place: end one of the two."),
     Reason.PULL_MISMATCH: Hint("The receiver opens its stream of alarms anew by itself: hotspare status."),
@@ -75,8 +77,13 @@ HINTS: Mapping[Reason, Hint] = {
         "Mend that receiver first ({problem}), or name another one: hotspare members.",
     ),
     Reason.TARGET_WORKING: Hint("Nothing needs to be done: it works already."),
-    Reason.MOVE_RUNNING: Hint("Wait until the move is done (hotspare members), then repeat."),
-    Reason.NOT_PAUSED: Hint("Nothing needs to be done: automatic moves are on."),
+    Reason.MOVE_RUNNING: Hint(
+        "Wait until the move is done (hotspare members), then repeat.",
+        "Wait until {to} works (hotspare members), then repeat.",
+    ),
+    Reason.NOT_PAUSED: Hint(
+        "Nothing needs to be done: automatic moves are on, and nobody is pinned or held back: hotspare members."
+    ),
     Reason.LEASE_ARITHMETIC: Hint(
         "Make the lease longer, or the beat and the waits shorter.",
         "This must hold: {arithmetic}. Make the lease longer, or the beat and the waits shorter.",
@@ -154,6 +161,14 @@ HINTS: Mapping[Reason, Hint] = {
         "This is a defect of the server: report it with what its log tells of the incident {incident}.",
     ),
 }
+
+THROUGH_RECEIVER: Mapping[str, str] = {
+    Reason.INVALID_CREDENTIALS: (
+        "Either your token is wrong for this receiver, or the receiver's ARC id and key are wrong for its cloud: "
+        "hotspare settings set --arc-id ID --arc-key-file FILE."
+    )
+}
+"""Hints for calls that a receiver passes on to its cloud: there two of them take credentials."""
 
 _KEY = re.compile(r"\{(\w+)\}")
 _ROLE = re.compile(r"\b(?:ROLE_)?(?:(HOST)|SPARE_([123]))\b")

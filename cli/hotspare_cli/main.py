@@ -11,6 +11,8 @@ import click
 from hotspare_cli.commands.alarms import alarm
 from hotspare_cli.commands.devices import device
 from hotspare_cli.commands.group import disable, enable, members, status
+from hotspare_cli.commands.group_settings import group
+from hotspare_cli.commands.moves import history, pause, resume, switchover
 from hotspare_cli.commands.outputs import output
 from hotspare_cli.commands.settings import settings
 from hotspare_cli.commands.tokens import token
@@ -25,6 +27,7 @@ Examples:
   export HOTSPARE_SERVER=127.0.0.1:7001 HOTSPARE_TOKEN_FILE=/var/lib/hotspare/admin.token
   hotspare status
   hotspare members -o json
+  hotspare history --since 24h
   hotspare alarm list --state set-aside
 
 Exit status: 0 fine, 1 refused, 2 wrong usage, 3 no connection or answer, 5 not found, 130 interrupted.
@@ -111,7 +114,11 @@ def hotspare(
     context.obj = Target(server, token_file, tls_ca, tls_cert, tls_key, timeout)
 
 
-for _command in (status, members, settings, output, enable, disable, device, alarm, token, version):
+_COMMANDS = (
+    *(status, members, history, switchover, pause, resume, group),
+    *(settings, output, enable, disable, device, alarm, token, version),
+)
+for _command in _COMMANDS:
     hotspare.add_command(_command)
 
 

@@ -15,6 +15,8 @@ from hotspare_rpc.address import Address
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_LONGEST_REASON = 256
+
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -71,6 +73,23 @@ def output_option(command: Command) -> Command:
 def yes_option(command: Command) -> Command:
     """Add `--yes`, which stands for the answer to the question of `confirm`."""
     return click.option("--yes", is_flag=True, help="Do it without a question.")(command)
+
+
+def reason_option(command: Command) -> Command:
+    """Add `--reason`, for the history; the command gets `reason`, empty where none was given."""
+    return click.option(
+        "--reason",
+        default="",
+        metavar="TEXT",
+        callback=_reason,
+        help="Why, for the history: up to 256 characters.",
+    )(command)
+
+
+def _reason(context: click.Context, option: click.Parameter, value: str) -> str:
+    if len(value) > _LONGEST_REASON:
+        raise click.BadParameter(f"at most {_LONGEST_REASON} characters, not {len(value)}.", context, option)
+    return value
 
 
 def on_terminal() -> bool:

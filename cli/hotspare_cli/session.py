@@ -1,7 +1,7 @@
 """One channel to one server, for the time of one command."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -116,6 +116,20 @@ class Session:
     ) -> Response:
         """Make one call, for who decides by gRPC's error itself what to do next. Raises AioRpcError."""
         return await method(request, timeout=timeout, metadata=self._metadata)
+
+    async def watch(
+        self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request, *, timeout: float
+    ) -> AsyncGenerator[Response, None]:
+        """The messages of a stream, for who decides by gRPC's error itself what to do next. Raises AioRpcError.
+
+        Close it (`aclosing`) when there were enough: that ends the call.
+        """
+        call = method(request, timeout=timeout, metadata=self._metadata)
+        try:
+            async for response in call:
+                yield response
+        finally:
+            call.cancel()
 
     def explain(self, error: grpc.aio.AioRpcError) -> CliError:
         """The error for people, for a call that failed."""

@@ -24,6 +24,12 @@ def word(enum: EnumDescriptor, number: int) -> str:
     return value.name.removeprefix(prefix).lower().replace("_", "-")
 
 
+def phrase(enum: EnumDescriptor, number: int) -> str:
+    """A value of an enum in plain words: `connection lost`; NONE as in `word`."""
+    text = word(enum, number)
+    return text if text == NONE else text.replace("-", " ")
+
+
 def plural(count: int, noun: str) -> str:
     """The noun as it stands behind that number."""
     return noun if count == 1 else f"{noun}s"
@@ -68,6 +74,11 @@ def ago(message: Timestamp, now: datetime) -> str:
     if timedelta(seconds=-2) < distance < timedelta(seconds=1):
         return "now"
     return f"{span(distance)} ago" if distance > timedelta(0) else f"in {span(-distance)}"
+
+
+def since(message: Timestamp, now: datetime) -> str:
+    """A time that something lasts from: `since 2026-11-22 17:04:26+01:00 (4 min ago)`."""
+    return f"since {clock(message)} ({ago(message, now)})"
 
 
 def span(length: timedelta) -> str:

@@ -54,14 +54,21 @@ async def test_settings_set_sends_what_was_named_and_nothing_else(server: Script
     shown = await server.run(
         *("settings", "set", "--cloud-address", "127.0.0.1:7443", "--arc-id", "north"),
         *("--arc-key-file", str(key), "--cloud-ca-file", str(ca), "--dual-connection", "off"),
+        *("--own-account", "F001", "--disk-floor", "700"),
     )
     assert shown.code == 0
     assert "arc-key" not in shown.out
     (request,) = server.requests("UpdateSettings")
-    paths = ["cloud_address", "arc_id", "arc_key", "cloud_ca_pem", "dual_connection"]
+    paths = ["cloud_address", "arc_id", "arc_key", "cloud_ca_pem", "own_account_number", "disk_floor_bytes"]
+    paths.append("dual_connection")
     assert list(request.update_mask.paths) == paths
     assert request.settings == ReceiverSettings(
-        cloud_address="127.0.0.1:7443", arc_id="north", arc_key="arc-key", cloud_ca_pem=PEM
+        cloud_address="127.0.0.1:7443",
+        arc_id="north",
+        arc_key="arc-key",
+        cloud_ca_pem=PEM,
+        own_account_number="F001",
+        disk_floor_bytes=700_000_000,
     )
     assert request.confirmed is False
 

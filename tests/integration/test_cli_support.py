@@ -149,9 +149,9 @@ async def scripted_server(
     server = RpcServer(parse_address(listen), tls, CollectorRegistry())
     for adder, base, descriptor in _SERVICES:
         methods = {
-            method.name: _handler(script, method.name)
+            method.name: (_stream_handler if method.server_streaming else _handler)(script, method.name)
             for method in descriptor.methods
-            if not method.client_streaming and not method.server_streaming
+            if not method.client_streaming
         }
         server.add(adder, type("Scripted", (base,), methods)())
     script.address = await server.start()
@@ -179,6 +179,24 @@ def _handler(script: Script, name: str) -> Callable[..., Any]:
     return handle
 
 
+def _stream_handler(script: Script, name: str) -> Callable[..., Any]:
+    """The answer of a stream is a function of the request that yields its messages, or an error."""
+
+    async def handle(_self: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Message]:
+        metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
+        script.calls.append(Call(name, request, metadata))
+        answer = script.answers.get(name)
+        if answer is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not implemented!")
+        if isinstance(answer, Exception):
+            raise answer
+        assert callable(answer)
+        async for message in answer(request):
+            yield message
+
+    return handle
+
+
 def secret_file(path: Path, secret: str, mode: int = 0o600) -> Path:
     """Write a key or token file of that mode."""
     path.write_text(f"{secret}\n")
@@ -187,7 +205,11 @@ def secret_file(path: Path, secret: str, mode: int = 0o600) -> Path:
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-c", "from hotspare_cli.main import main; main()", *arguments]
+    # A shell starts what runs in its background deaf to SIGINT, and that is inherited: here it is to be heard. Not by
+    # `preexec_fn`: that makes Python fork, and the handlers of gRPC's core, which this server has, now and then abort
+    # the child before it is the command.
+    hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    return [sys.executable, "-c", f"{hear}; from hotspare_cli.main import main; main()", *arguments]
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:

@@ -89,6 +89,8 @@ def test_s1_no_key_or_token_is_an_argument(path: tuple[str, ...]) -> None:
 READING = [
     ("status",),
     ("members",),
+    ("history",),
+    ("group", "show"),
     ("settings", "show"),
     ("output", "list"),
     ("device", "list"),
@@ -121,6 +123,14 @@ def test_every_reading_command_takes_the_form_of_its_output(path: tuple[str, ...
         ["status", "-o", "xml"],
         ["enable"],
         ["enable", "--role", "spare4"],
+        ["switchover", "--yes"],
+        ["switchover", "--to", "spare1", "--reason", "x" * 257],
+        ["pause", "--yes", "--reason", "x" * 257],
+        ["history", "--limit", "0"],
+        ["group", "set", "--lease", "6"],
+        ["group", "set", "--lease", "-6s"],
+        ["group", "set", "--window", "0"],
+        ["group", "set", "--window", "4294967296"],
         ["output", "add", "main", "--kind", "sia-dc09"],
         ["output", "add", "main", "--kind", "telepathy", "--address", "127.0.0.1:5000"],
         ["device", "create", "panel-1"],
@@ -140,7 +150,7 @@ def test_every_reading_command_takes_the_form_of_its_output(path: tuple[str, ...
             "0",
         ],
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments)[:60],
 )
 def test_wrong_usage_is_2_with_the_usage_on_stderr(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == ExitCode.USAGE
@@ -175,8 +185,9 @@ def test_without_a_token_both_ways_to_name_one_are_told(
     assert "HOTSPARE_TOKEN_FILE" in hint
 
 
-def test_settings_set_without_a_setting_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["settings", "set"]) == ExitCode.USAGE
+@pytest.mark.parametrize("of", ["settings", "group"])
+def test_settings_set_without_a_setting_changes_nothing(of: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([of, "set"]) == ExitCode.USAGE
     assert "No setting was named" in two_lines(capsys)[0]
 
 
@@ -184,6 +195,8 @@ def test_settings_set_without_a_setting_changes_nothing(capsys: pytest.CaptureFi
     "arguments",
     [
         ["disable"],
+        ["switchover", "--to", "spare1"],
+        ["pause"],
         ["device", "delete", "panel-1"],
         ["output", "delete", "main"],
         ["token", "revoke", "old"],
@@ -198,6 +211,20 @@ def test_x4_dangerous_verbs_tell_their_effect_and_need_yes_without_a_terminal(
     what, hint = two_lines(capsys)
     assert what.startswith("Error: This ")
     assert "--yes" in hint
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "2h ago", "", "0001-01-01T00:00:00+14:00"])
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_history_tells_times_that_are_none(option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--server", "127.0.0.1:1", "history", option, text]) == ExitCode.USAGE
+    what, hint = two_lines(capsys)
+    assert option in what
+    assert f"{option} 2h" in hint
+
+
+def test_history_tells_that_nothing_lies_between(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--server", "127.0.0.1:1", "history", "--since", "1h", "--until", "2h"]) == ExitCode.USAGE
+    assert "--until" in two_lines(capsys)[0]
 
 
 @pytest.mark.parametrize("code", ["130", "2130", "11300", "1A30", "1 30", "x130", "113G"])

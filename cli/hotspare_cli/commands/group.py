@@ -5,12 +5,8 @@ from datetime import UTC, datetime
 import click
 
 from hotspare_cli.errors import CliError, usage_error
+from hotspare_cli.hints import THROUGH_RECEIVER
 from hotspare_cli.options import OutputForm, Target, confirm, on_terminal, output_option, yes_option
-
-_EITHER_CREDENTIALS = (
-    "Either your token is wrong for this receiver, or the receiver's ARC id and key are wrong for its cloud: "
-    "hotspare settings set --arc-id ID --arc-key-file FILE."
-)
 
 ROLES = ("host", "spare1", "spare2", "spare3")
 
@@ -46,12 +42,11 @@ def members(target: Target, output: OutputForm) -> None:
     from hotspare_cli.emit import emit
     from hotspare_cli.session import ask
     from hotspare_cli.views.members import members_view
-    from hotspare_model.errors import Reason
 
     response = ask(
         target,
         lambda session: session.all_pages(session.roles.ListMembers, ListMembersRequest()),
-        hints={Reason.INVALID_CREDENTIALS: _EITHER_CREDENTIALS},
+        hints=THROUGH_RECEIVER,
     )
     emit(response, output, lambda answer: members_view(answer, datetime.now(UTC)))
 
@@ -69,7 +64,6 @@ def enable(target: Target, role: str, output: OutputForm) -> None:
     from hotspare_cli.emit import emit
     from hotspare_cli.session import ask
     from hotspare_cli.views.members import enabled_view
-    from hotspare_model.errors import Reason
     from hotspare_model.group import Role
     from hotspare_rpc.wire import role_to_proto
 
@@ -77,7 +71,7 @@ def enable(target: Target, role: str, output: OutputForm) -> None:
     response = ask(
         target,
         lambda session: session.call(session.receiver.EnableHotSpare, request),
-        hints={Reason.INVALID_CREDENTIALS: _EITHER_CREDENTIALS},
+        hints=THROUGH_RECEIVER,
     )
     emit(response, output, enabled_view)
 

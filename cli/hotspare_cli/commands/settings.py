@@ -37,6 +37,12 @@ def show(target: Target, output: OutputForm) -> None:
 @click.option("--sub-account", help="The sub account; the cloud's default one is `default`.")
 @click.option("--name", help="What people call this receiver.")
 @click.option("--cloud-ca-file", type=FILE, help="Certificates (PEM) that the cloud's one is checked against.")
+@click.option(
+    "--own-account", metavar="NUMBER", help="Account number of its own events, such as a take-over; or `none`."
+)
+@click.option(
+    "--disk-floor", type=click.IntRange(0, 10_000_000), metavar="MB", help="Below it it is not healthy. [0: 512]"
+)
 @click.option("--dual-connection", type=click.Choice(["on", "off"]), help="Whether devices may connect directly.")
 @yes_option
 @output_option
@@ -49,6 +55,8 @@ def set_(
     sub_account: str | None,
     name: str | None,
     cloud_ca_file: Path | None,
+    own_account: str | None,
+    disk_floor: int | None,
     dual_connection: str | None,
     yes: bool,
     output: OutputForm,
@@ -67,13 +75,15 @@ def set_(
     from hotspare_cli.session import ask
     from hotspare_cli.views.settings import settings_view
 
-    changes: dict[str, str | bool | None] = {
+    changes: dict[str, str | int | bool | None] = {
         "cloud_address": str(cloud_address) if cloud_address is not None else None,
         "arc_id": arc_id,
         "arc_key": read_secret(arc_key_file, "ARC key") if arc_key_file is not None else None,
         "sub_account": sub_account,
         "name": name,
         "cloud_ca_pem": read_certificates(cloud_ca_file) if cloud_ca_file is not None else None,
+        "own_account_number": "" if own_account == "none" else own_account,
+        "disk_floor_bytes": disk_floor * 1_000_000 if disk_floor is not None else None,
         "dual_connection": dual_connection == "on" if dual_connection is not None else None,
     }
     request = UpdateSettingsRequest(settings=ReceiverSettings(), confirmed=yes)

@@ -1,24 +1,41 @@
 """The members of a group: for `members`, and as a part of `status`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from hotspare.v1.group_pb2 import Group, Member, MemberStatus, StandbyReason, SyncState
+from hotspare.v1.group_pb2 import Group, Hold, Member, MemberStatus, Role, StandbyReason, SyncState
 from hotspare.v1.receiver_service_pb2 import EnableHotSpareResponse
 from hotspare.v1.role_service_pb2 import ListMembersResponse
 from hotspare_cli.layout import Cell, CellLike, Facts, Grid, Lines, Part, Tone, grid, state
-from hotspare_cli.words import NONE, ago, clock, duration, number, plural, role_word, word
+from hotspare_cli.naming import Names, called
+from hotspare_cli.words import NONE, ago, duration, number, phrase, plural, role_word, since, time, word
 
 SELF_MARK = "*"
 
 # One of higher order works: that is what standing by is for.
 _NO_WORD_NEEDED = (StandbyReason.STANDBY_REASON_UNSPECIFIED, StandbyReason.STANDBY_REASON_LOWER_ORDER)
+# With any other reason the time that was told does not count.
+_FAILBACK_DUE = (*_NO_WORD_NEEDED, StandbyReason.STANDBY_REASON_FAILBACK_DELAY)
+
+STANDBY_WORDS: Mapping[int, str] = {
+    StandbyReason.STANDBY_REASON_LOWER_ORDER: "one of higher order works",
+    StandbyReason.STANDBY_REASON_HOST_EXISTS: "the group has a host",
+    StandbyReason.STANDBY_REASON_ANOTHER_WORKS_ALONE: "another one works alone",
+    StandbyReason.STANDBY_REASON_UNHEALTHY: "unhealthy",
+    StandbyReason.STANDBY_REASON_FAILBACK_DELAY: "back, waits to work again",
+    StandbyReason.STANDBY_REASON_NOT_IN_SYNC: "not in sync",
+    StandbyReason.STANDBY_REASON_HELD_BACK: "held back",
+    StandbyReason.STANDBY_REASON_PAUSED: "automatic moves are paused",
+    StandbyReason.STANDBY_REASON_PINNED_ELSEWHERE: "another one is pinned",
+    StandbyReason.STANDBY_REASON_STOPPING: "stopping",
+}
+"""Why one that is connected does not work."""
 
 
 def members_view(response: ListMembersResponse, now: datetime) -> Iterator[Part]:
     """The whole answer of `members`."""
     yield group_facts(response.group, response.members, now)
-    yield members_grid(response.members, now)
+    yield members_grid(response.members, now, group=response.group, machines=True)
     free = ", ".join(role_word(role) for role in response.group.free_roles)
     yield Facts((("Free roles", free or "none"), ("Mark", f"{SELF_MARK} is the receiver that was asked")))
     yield from warnings(response.group, response.members)
@@ -32,51 +49,75 @@ def enabled_view(response: EnableHotSpareResponse) -> Iterator[Part]:
 
 def group_facts(group: Group, members: Iterable[Member], now: datetime) -> Facts:
     """What is so for the group as a whole."""
-    names = {member.receiver.receiver_id: _called(member) for member in members}
-    pairs: list[tuple[str, CellLike]] = [("Group", f"{group.arc_id} / {group.sub_account}")]
+    return Facts(tuple(_about_group(group, Names(members), now)))
+
+
+def _about_group(group: Group, names: Names, now: datetime) -> Iterator[tuple[str, CellLike]]:
+    yield "Group", f"{group.arc_id} / {group.sub_account}"
     if group.working_receiver_id:
-        since = f", since {clock(group.working_since_time)} ({ago(group.working_since_time, now)})"
-        who = names.get(group.working_receiver_id, group.working_receiver_id)
-        pairs.append(("Working", f"{who}{since if group.HasField('working_since_time') else ''}"))
+        began = f", {since(group.working_since_time, now)}" if group.HasField("working_since_time") else ""
+        yield "Working", f"{names.of(group.working_receiver_id)}{began}"
     else:
-        pairs.append(("Working", Cell("nobody: the cloud keeps the alarms", Tone.BAD)))
-    pairs.append(("Epoch", number(group.epoch)))
-    pairs.append(("Waiting at the cloud", _backlog(group, now)))
+        yield "Working", Cell("nobody: the cloud keeps the alarms", Tone.BAD)
+    yield "Epoch", number(group.epoch)
+    yield "Waiting at the cloud", _backlog(group, now)
     if group.moving_to_receiver_id:
-        to = names.get(group.moving_to_receiver_id, group.moving_to_receiver_id)
-        pairs.append(("Moving", Cell(f"a hand-over to {to} is under way", Tone.WATCH)))
+        yield "Moving", Cell(f"a hand-over to {names.of(group.moving_to_receiver_id)} is under way", Tone.WATCH)
     if group.paused:
-        by = f" by {group.paused_by}" if group.paused_by else ""
-        when = f", {ago(group.pause_time, now)}" if group.HasField("pause_time") else ""
-        pairs.append(("Automatic moves", Cell(f"paused{by}{when}", Tone.WATCH)))
+        yield "Automatic moves", Cell(f"{paused(group, now)}: nobody takes over, not even at a loss", Tone.WATCH)
     if group.pinned_receiver_id:
-        pairs.append(("Pinned", names.get(group.pinned_receiver_id, group.pinned_receiver_id)))
+        yield "Pinned", Cell(f"{names.of(group.pinned_receiver_id)}{_pinned(group, now)}", Tone.WATCH)
     for hold in group.holds:
-        alarms = f"{number(hold.alarms)} {plural(hold.alarms, 'alarm')}"
-        text = f"{alarms} of epoch {number(hold.epoch)}, up to {duration(hold.remaining)}"
-        pairs.append(("Held", Cell(text, Tone.WATCH)))
-    return Facts(tuple(pairs))
+        yield "Held", _held(hold, names)
 
 
-def members_grid(members: Iterable[Member], now: datetime, title: str = "") -> Grid:
-    """A row a member, with a mark on the one that was asked."""
-    columns = ("", "ROLE", "ID", "NAME", "STATUS", "EPOCH", "VERSION", "SYNC", "LAST SEEN", "ADDRESS")
-    return grid(columns, (_row(member, now) for member in members), title=title, empty="no members")
+def paused(group: Group, now: datetime) -> str:
+    """That automatic moves are paused, since when and by whom as far as that was told."""
+    began = f" {since(group.pause_time, now)}" if group.HasField("pause_time") else ""
+    return f"paused{began}{_by(group.paused_by)}"
 
 
-def status_cell(status: int, reason: int) -> Cell:
-    """A status, with the reason why a receiver that stands by does not work where that is worth a word."""
+def _pinned(group: Group, now: datetime) -> str:
+    began = f", {since(group.pin_time, now)}" if group.HasField("pin_time") else ""
+    return f"{began}{_by(group.pinned_by)}"
+
+
+def _by(operator: str) -> str:
+    return f" by {operator}" if operator else ""
+
+
+def _held(hold: Hold, names: Names) -> Cell:
+    alarms = f"{number(hold.alarms)} {plural(hold.alarms, 'alarm')}"
+    until = f", until {names.of(hold.receiver_id)} has surely stopped" if hold.receiver_id else ""
+    return Cell(f"{alarms} of epoch {number(hold.epoch)}, up to {duration(hold.remaining)}{until}", Tone.WATCH)
+
+
+def members_grid(
+    members: Iterable[Member], now: datetime, *, group: Group, title: str = "", machines: bool = False
+) -> Grid:
+    """A row a member, with a mark on the one that was asked; `machines` adds where each of them runs."""
+    columns = ("", "ROLE", "ID", "NAME", "STATUS", "EPOCH", "VERSION", "SYNC", "LAST SEEN", "LOSSES", "ADDRESS")
+    rows = (_row(member, group, now) + ((_machine(member),) if machines else ()) for member in members)
+    return grid((*columns, "MACHINE") if machines else columns, rows, title=title, empty="no members")
+
+
+def status_cell(status: int, reason: int, note: str = "") -> Cell:
+    """A status, with the reason why a receiver that stands by does not work where that is worth a word.
+
+    `note` stands in for the reason.
+    """
     plain = state(word(MemberStatus.DESCRIPTOR, status))
-    if reason in _NO_WORD_NEEDED:
+    if not note and reason in _NO_WORD_NEEDED:
         return plain
-    return Cell(f"{plain.text} ({word(StandbyReason.DESCRIPTOR, reason)})", Tone.WATCH)
+    told = note or STANDBY_WORDS.get(reason) or phrase(StandbyReason.DESCRIPTOR, reason)
+    return Cell(f"{plain.text} ({told})", Tone.WATCH)
 
 
 def warnings(group: Group, members: Iterable[Member]) -> Iterator[Lines]:
     """What an operator should know of the group and each member; nothing where there is nothing."""
     lines = [Cell(text, Tone.WATCH) for text in group.warnings]
     for member in members:
-        lines += [Cell(f"{_called(member)}: {text}", Tone.WATCH) for text in _about(member)]
+        lines += [Cell(f"{called(member)}: {text}", Tone.WATCH) for text in _about(member)]
     if lines:
         yield Lines(tuple(lines), title="Warnings")
 
@@ -86,32 +127,45 @@ def _about(member: Member) -> Iterator[str]:
     if member.sync_detail:
         yield f"its copy of the configuration: {member.sync_detail}"
     if member.held_back:
-        yield "was lost too often; it does not fail back by itself for now"
+        yield "was lost too often; it fails back after an hour without a loss of it, or hotspare resume"
     if member.uses_old_key:
         yield "still uses the ARC key that is being replaced"
     for problem in member.health.problems:
         yield problem.detail or problem.subject or "is not healthy"
 
 
-def _row(member: Member, now: datetime) -> tuple[CellLike, ...]:
+def _row(member: Member, group: Group, now: datetime) -> tuple[CellLike, ...]:
     receiver = member.receiver
     return (
         SELF_MARK if member.is_self else "",
-        role_word(member.role),
+        "none" if member.role == Role.ROLE_UNSPECIFIED else role_word(member.role),
         receiver.receiver_id,
         receiver.name or NONE,
-        status_cell(member.status, member.standby_reason),
+        _status(member, group, now),
         number(member.epoch) if member.HasField("epoch") else NONE,
         receiver.software_version or NONE,
         state(word(SyncState.DESCRIPTOR, member.sync_state)),
         ago(member.last_seen_time, now) if member.HasField("last_seen_time") else "never",
+        Cell(f"{number(member.losses)}, held back", Tone.WATCH) if member.held_back else number(member.losses),
         receiver.address or NONE,
     )
 
 
-def _called(member: Member) -> str:
-    receiver = member.receiver
-    return f"{role_word(member.role)} {receiver.name or receiver.receiver_id}"
+def _status(member: Member, group: Group, now: datetime) -> Cell:
+    pinned = "pinned" if group.pinned_receiver_id and group.pinned_receiver_id == member.receiver.receiver_id else ""
+    if member.status != MemberStatus.MEMBER_STATUS_STANDBY:
+        return status_cell(member.status, StandbyReason.STANDBY_REASON_UNSPECIFIED, pinned)
+    why = STANDBY_WORDS.get(member.standby_reason, "") if pinned else ""
+    if member.standby_reason in _FAILBACK_DUE and member.HasField("failback_time"):
+        due = time(member.failback_time)
+        # A time to come may have passed by our own clock: then it is a matter of moments.
+        left = ago(member.failback_time, now) if due is not None and due > now else "now"
+        why = f"back, works again {left}"
+    return status_cell(member.status, member.standby_reason, ", ".join(filter(None, (pinned, why))))
+
+
+def _machine(member: Member) -> str:
+    return member.receiver.machine_id or NONE
 
 
 def _backlog(group: Group, now: datetime) -> CellLike:

@@ -20,7 +20,7 @@ def status_view(response: GetStatusResponse, now: datetime) -> Iterator[Part]:
         told = f"Group, as told {ago(status.group_time, now)}" if status.HasField("group_time") else "Group"
         facts = group_facts(status.group, status.members, now)
         yield Facts(facts.pairs, title=told)
-        yield members_grid(status.members, now, title="Members (* this receiver)")
+        yield members_grid(status.members, now, group=status.group, title="Members (* this receiver)")
         yield from warnings(status.group, status.members)
     yield _advice(status)
 
