@@ -41,6 +41,8 @@ def _moves(ledger: Ledger, outcome: Outcome) -> list[Line]:
         _time("take-over", outcome.takeover, "from kill -9 of the host to the first alarm published later"),
         _time("in hand", outcome.held, "from the kill until no alarm of the dead host was held any more"),
         _time("return", outcome.returned, "from the host's new start to its first alarm"),
+        _time("switchover", outcome.switched, "from the operator's command to the first alarm through spare 2"),
+        _time("resume", outcome.resumed, "from the command that ends it to the first alarm through the host"),
     ]
     for move in ledger.moves:
         path = f"{ROLES[move.old]} -> {ROLES[move.new]}"

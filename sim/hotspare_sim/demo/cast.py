@@ -23,6 +23,8 @@ ARC_DELAY = 0.03
 """Seconds that an ARC's software takes to answer: real ones do, and so alarms are under way when a host dies."""
 ARC_LOAD = 0.6
 """How much of its time it is busy at most: else it would never catch up."""
+OWN_ACCOUNTS = {"host": "F001", "spare1": "F002", "spare2": "F003", "spare3": "F004"}
+"""Under these numbers the receivers tell their ARCs of take-overs and returns."""
 ROLES = {"host": "host", "spare1": "spare 1", "spare2": "spare 2", "spare3": "spare 3"}
 """What people call the roles, by the word of the command line."""
 
@@ -127,6 +129,11 @@ class Cast:
         return self.stations["host"]
 
     @property
+    def spares(self) -> list[Station]:
+        """All but the host."""
+        return [one for one in self.stations.values() if one is not self.host]
+
+    @property
     def spare1(self) -> Station:
         """The second in order."""
         return self.stations["spare1"]
@@ -158,7 +165,7 @@ class Cast:
         """The commands that tell a receiver its cloud and its ARC's software."""
         settings = station.hotspare(
             "settings", "set", "--name", station.role, "--cloud-address", self.cloud.addresses["grpc"],
-            "--arc-id", ARC_ID, "--arc-key-file", str(self.arc_key),
+            "--arc-id", ARC_ID, "--arc-key-file", str(self.arc_key), "--own-account", OWN_ACCOUNTS[station.role],
         )  # fmt: skip
         output = station.hotspare(
             "output", "add", "arc", "--kind", "sia-dc09", "--address", station.arc.addresses["dc09"],
@@ -171,15 +178,15 @@ class Cast:
         for command in self.settings_of(station):
             await run_command(command)
 
-    async def set_up_receivers(self) -> None:
-        """Set up all receivers, two at a time: each command is a whole process. Raises DemoError."""
+    async def set_up_spares(self) -> None:
+        """Set up the spares, two at a time: each command is a whole process. Raises DemoError."""
         gate = asyncio.Semaphore(2)
 
         async def one(station: Station) -> None:
             async with gate:
                 await self.set_up(station)
 
-        await asyncio.gather(*map(one, self.stations.values()))
+        await asyncio.gather(*map(one, self.spares))
 
     async def enable(self, station: Station) -> list[str]:
         """Give a receiver its role; returns the command. Raises DemoError."""

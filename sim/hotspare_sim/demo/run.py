@@ -124,14 +124,16 @@ async def _play(stage: Stage, outcome: Outcome, options: Options) -> None:
     await cast.start_servers()
     screen.say("All processes serve. Now the commands that a user would type:")
     _show(screen, await cast.create_account())
-    for station in cast.stations.values():
-        if station.role in ("host", "spare1"):
-            for command in cast.settings_of(station):
-                _show(screen, command)
-    await cast.set_up_receivers()
-    for station in cast.stations.values():
+    for station in (cast.host, cast.spare1):
+        for command in cast.settings_of(station):
+            _show(screen, command)
+    # The host first: as long as there is none, a receiver that knows its cloud works alone.
+    await cast.set_up(cast.host)
+    _show(screen, await cast.enable(cast.host))
+    await cast.set_up_spares()
+    for station in cast.spares:
         command = await cast.enable(station)
-        if station.role in ("host", "spare1"):
+        if station.role == "spare1":
             _show(screen, command)
     screen.say("  … and the same for spare 2 and spare 3", Tone.COMMAND, timed=False)
     _show(screen, cast.device_command(next(iter(cast.accounts))))
@@ -187,7 +189,7 @@ async def _stop_in_order(stage: Stage) -> None:
     except DemoError as problem:
         screen.say(str(problem), Tone.BAD)
     screen.close()
-    spares = [one.receiver for one in cast.stations.values() if one is not cast.host]
+    spares = [one.receiver for one in cast.spares]
     # The spares first: a host that stops hands over to the next in order.
     arcs = [one.arc for one in cast.stations.values()]
     in_order = [[cast.devices], spares, [cast.host.receiver], [cast.cloud], arcs]

@@ -1,10 +1,12 @@
-"""What happens in the demo: alarms flow, the host is killed, spare 1 takes over, the host returns."""
+"""What happens in the demo: the host is killed, spare 1 takes over, the host returns; a switchover, and its end."""
 
+import shlex
 import time
 from dataclasses import dataclass
 
 from hotspare_sim.core.ledger import Delivery, first_published_after
 from hotspare_sim.demo.cast import ROLES
+from hotspare_sim.demo.children import run_command
 from hotspare_sim.demo.screen import Tone
 from hotspare_sim.demo.stage import Stage
 
@@ -33,11 +35,15 @@ class Outcome:
     """From the start of the host to the first alarm through it, `failback_delay` included."""
     return_gap: float | None = None
     """Between the last alarm through spare 1 and the first one through the host."""
+    switched: float | None = None
+    """From the command of the switchover to the first alarm through spare 2."""
+    resumed: float | None = None
+    """From the command that ends it to the first alarm through the host again."""
 
     @property
     def moved(self) -> bool:
-        """Whether both moves happened."""
-        return self.takeover is not None and self.returned is not None
+        """Whether all moves happened."""
+        return None not in (self.takeover, self.returned, self.switched, self.resumed)
 
 
 async def play_round(stage: Stage, outcome: Outcome) -> None:
@@ -46,6 +52,8 @@ async def play_round(stage: Stage, outcome: Outcome) -> None:
     killed = await _take_over(stage, outcome)
     await _held(stage, outcome, killed)
     await _return(stage, outcome)
+    await _switch_over(stage, outcome)
+    await _resume(stage, outcome)
 
 
 async def go_on(stage: Stage) -> None:
@@ -151,6 +159,48 @@ async def _return(stage: Stage, outcome: Outcome) -> None:
     )
     stage.now = "the host works again"
     await stage.wait(PAUSE)
+
+
+async def _switch_over(stage: Stage, outcome: Outcome) -> None:
+    """An operator moves the work to spare 2, which is pinned then (F8)."""
+    stage.now = "an operator switches over to spare 2"
+    words = ("switchover", "--to", "spare2", "--reason", "shown by the demo", "--yes", "--no-wait")
+    outcome.switched = await _asked(stage, words, "spare2")
+    stage.screen.say(
+        f"Switchover: {outcome.switched:.2f} s after the command the first alarm goes through spare 2, which is pinned",
+        Tone.GOOD,
+    )
+    stage.now = "spare 2 works, pinned: the host stands by, although it comes first"
+    await stage.wait(PAUSE)
+
+
+async def _resume(stage: Stage, outcome: Outcome) -> None:
+    """The pin ends, and the host, which has long been back, works again at once."""
+    stage.now = "the operator resumes automatic moves"
+    outcome.resumed = await _asked(stage, ("resume",), "host")
+    stage.screen.say(
+        f"Resumed: {outcome.resumed:.2f} s after the command the first alarm goes through the host again", Tone.GOOD
+    )
+    stage.now = "the host works again"
+    await stage.wait(PAUSE)
+
+
+async def _asked(stage: Stage, words: tuple[str, ...], role: str) -> float:
+    """Give a command at spare 3, and wait for an alarm through the receiver of the role. Returns the seconds."""
+    command = stage.cast.stations["spare3"].hotspare(*words)
+    stage.screen.say(f"  $ {shlex.join(command)}", Tone.COMMAND, timed=False)
+    asked = time.monotonic()
+    await run_command(command)
+    first: Delivery | None = None
+
+    def arrived(deliveries: list[Delivery]) -> bool:
+        nonlocal first
+        first = first_published_after(asked, role, deliveries)
+        return first is not None
+
+    await stage.until(arrived, RETURN, f"an alarm through {ROLES[role]} after hotspare {words[0]}")
+    assert first is not None
+    return first.confirmed - asked
 
 
 def _alarms(count: int) -> str:
