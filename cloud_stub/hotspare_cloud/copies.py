@@ -135,7 +135,9 @@ def _marked(prepared: Path, at: float) -> Restored:
         groups = db.execute("SELECT group_id, standing FROM grp").fetchall()
         for group in groups:
             _mark_group(db, group["group_id"], group["standing"], at)
-        db.execute("UPDATE account_line SET last_sequence = last_sequence + ?", (SEQUENCE_JUMP + int(at) % 9_999,))
+        jump = SEQUENCE_JUMP + int(at) % 9_999
+        db.execute("UPDATE account_line SET last_sequence = last_sequence + ?", (jump,))
+        db.execute("UPDATE grp SET sequence_base = sequence_base + ?", (jump,))
         waiting, newest = db.execute("SELECT sum(state = 0), max(received_at) FROM alarm").fetchone()
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = DELETE")

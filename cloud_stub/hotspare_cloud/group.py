@@ -162,6 +162,8 @@ class Group:
             await self._odd.look_at_epoch(beat)
             stuck = self._mismatches.get(session.receiver_id, 0) >= MISMATCHES
             await self.step(replace(beat, echo_age=age, healthy=beat.healthy and not stuck))
+            if self.hears_nothing(session.receiver_id):
+                await self._odd.hears_nothing(beat)
             self._check_pull(session, report)
             self.delivery.wake()
 

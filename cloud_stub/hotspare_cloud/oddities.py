@@ -43,6 +43,11 @@ class Oddities:
             detail = f"it beats under epoch {beat.epoch}, which was never given out: its beats renew nothing"
             await self._note(f"{beat.incarnation} epoch", Note(Kind.REFUSED, beat.receiver_id, detail))
 
+    async def hears_nothing(self, beat: Beat) -> None:
+        """Beats show that their sender does not hear us: a line cut one way, or a client that echoes nothing."""
+        detail = "its beats arrive, and show that it does not hear the cloud: they renew nothing"
+        await self._note(f"{beat.incarnation} echo", Note(Kind.REFUSED, beat.receiver_id, detail))
+
     async def _note(self, who: str, note: Note) -> None:
         if who in self._known:
             return

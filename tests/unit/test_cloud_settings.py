@@ -137,6 +137,7 @@ def test_f3_a_quicker_beat_and_a_shorter_suspicion_move_nobody_whenever_they_com
     trial = trial_with(LONG)
     trial.run(60, "host", "one", every=5)
     trial.run(silent)
+    trial.beat("one")
     changed = trial.now
     trial.set(**seconds(lease=2, beat=0.2, suspect_after=0.4, reconnect_grace=0.3, restart_grace=1))
     assert (trial.working, trial.state.epoch) == ("host", 1)
@@ -146,7 +147,7 @@ def test_f3_a_quicker_beat_and_a_shorter_suspicion_move_nobody_whenever_they_com
         trial.beat(who)
     trial.hearing.clear()
     trial.run(20, "host", "one", every=0.2)
-    assert (trial.working, trial.state.epoch) == ("host", 1)
+    assert (trial.working, trial.state.epoch, trial.kinds) == ("host", 1, [])
 
 
 def test_f3_a_shorter_suspicion_brings_nobody_back_who_was_lost_under_the_longer_one() -> None:

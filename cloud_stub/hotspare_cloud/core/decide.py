@@ -94,6 +94,7 @@ def restarted(settings: GroupSettings, stored: GroupState, now: float) -> GroupS
         old_lease_until=until if stored.old_lease else 0.0,
         judge_after=now + settings.restart_grace.total_seconds(),
         judge_from=now,
+        judge_limit=until + settings.restart_grace.total_seconds(),
         idle_since=None if holder or not stored.epoch else now,
         not_before=until if stored.floor > stored.epoch else 0.0,
     )
@@ -133,8 +134,12 @@ def decide(state: GroupState, event: Event, now: float) -> Result:
         case Stalled(since):
             # Judged is with the event that follows: it may be a beat that was waiting to be read.
             grace = state.settings.restart_grace.total_seconds()
-            since = min(since, state.judge_from) if now < state.judge_after else since
-            return replace(state, judge_after=max(state.judge_after, now + grace), judge_from=since), ()
+            limit = now + state.settings.lease.total_seconds() + grace
+            if now < state.judge_after:
+                # Stalls in a row must not put the judgement off for ever.
+                since, limit = min(since, state.judge_from), state.judge_limit
+            until = max(state.judge_after, min(now + grace, limit))
+            return replace(state, judge_after=until, judge_from=since, judge_limit=limit), ()
         case Tick():
             pass
     state = _forget_the_lost(state, now)
@@ -261,7 +266,9 @@ def _settings_changed(state: GroupState, settings: GroupSettings, now: float) ->
     if (before.beat, before.suspect_after) == (settings.beat, settings.suspect_after):
         return state
     grace = 2 * before.beat.total_seconds() + settings.suspect_after.total_seconds()
-    since = state.patient_from if now < state.patient_until else now
+    # Who was there by the settings of before is meant, also where suspicion comes sooner from now on.
+    sooner = max(0.0, before.suspect_after.total_seconds() - settings.suspect_after.total_seconds())
+    since = min(state.patient_from, now - sooner) if now < state.patient_until else now - sooner
     return replace(state, patient_until=max(state.patient_until, now + grace), patient_from=since)
 
 

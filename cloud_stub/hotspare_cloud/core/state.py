@@ -216,6 +216,8 @@ class GroupState:
     """Nobody is suspected before: after a start, and after a stall of the cloud itself, the beats come first."""
     judge_from: float = 0.0
     """Since when that is so: who was gone before stays gone."""
+    judge_limit: float = 0.0
+    """How far further stalls can put it off."""
     patient_until: float = 0.0
     """Until then silence is no loss, for beats may come in the rhythm of earlier settings."""
     patient_from: float = 0.0

@@ -171,6 +171,8 @@ def m0004_starts(db: sqlite_utils.Database) -> None:
 def m0005_moves(db: sqlite_utils.Database) -> None:
     """What operators wished and what stands of it; the history of moves; ids of wishes that were carried out."""
     db.execute("ALTER TABLE grp ADD COLUMN standing TEXT NOT NULL DEFAULT '{}'")
+    # Where the line of a new account number begins: in a restored database far behind all that was given out.
+    db.execute("ALTER TABLE grp ADD COLUMN sequence_base INTEGER NOT NULL DEFAULT 0")
     db.execute(
         """
         CREATE TABLE history (

@@ -99,9 +99,10 @@ def store_alarms(db: sqlite3.Connection, group_id: int, alarms: Sequence[NewAlar
             (group_id,),
         ).fetchone()[0]
         sequence = db.execute(
-            "INSERT INTO account_line (group_id, account_number, last_sequence) VALUES (?, ?, 1)"
+            "INSERT INTO account_line (group_id, account_number, last_sequence)"
+            " VALUES (?, ?, (SELECT sequence_base FROM grp WHERE group_id = ?) + 1)"
             " ON CONFLICT DO UPDATE SET last_sequence = last_sequence + 1 RETURNING last_sequence",
-            (group_id, alarm.account_number),
+            (group_id, alarm.account_number, group_id),
         ).fetchone()[0]
         db.execute(
             "INSERT INTO alarm (group_id, number, alarm_id, device_id, account_number, account_sequence,"

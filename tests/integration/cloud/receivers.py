@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -232,9 +233,12 @@ class Line(_Stream):
         super().__init__()
         self.receiver = receiver
         self.states: list[State] = []
+        self._heard_at: list[float] = []
         self.beating = beating
         self.deaf_since: State | None = None
         """The state that it echoes for ever, once it hears no more."""
+        self.slow = 0.0
+        """Seconds for which each state is on its way to it; its beats echo the newest that has arrived."""
         self.claims_epoch: int | None = None
         """The epoch that its beats name, if not the true one."""
 
@@ -275,7 +279,7 @@ class Line(_Stream):
         receiver = self.receiver
         receiver.beats += 1
         number = receiver.beats
-        echo = self.deaf_since or (self.states[-1] if self.states else State())
+        echo = self.deaf_since or self._newest()
         pull = receiver.pull if receiver.pull and not receiver.pull.ended and receiver.pull.stale is None else None
         told: dict[str, Any] = {
             "number": number,
@@ -303,8 +307,14 @@ class Line(_Stream):
         """From now on it echoes what it saw last."""
         self.deaf_since = self.states[-1]
 
+    def _newest(self) -> State:
+        arrived = time.monotonic() - self.slow
+        known = [state for state, at in zip(self.states, self._heard_at, strict=True) if at <= arrived]
+        return known[-1] if known else State()
+
     def _heard(self, message: Any) -> None:
         self.states.append(message)
+        self._heard_at.append(time.monotonic())
 
     async def _beat(self) -> None:
         while not self.ended:

@@ -85,8 +85,12 @@ async def test_f11_a_restored_cloud_jumps_past_all_that_was_given_out_and_says_s
         assert anew.epoch > 3 + EPOCH_JUMP // 2
         again = await anew.open_pull()
         await again.until_zones(1)
+        # Also of an account number that the copy does not know.
+        assert (await scene.devices[1].publish(zone=4)).account_sequence > 9_999
+        await again.until_zones(1, 4)
+        await again.confirm(again.number_of(4))
         receipt = await scene.devices[0].publish(zone=3)
-        await again.until_zones(1, 3)
+        await again.until_zones(1, 4, 3)
         assert again.number_of(3) > given_out + NUMBER_JUMP // 2
         assert receipt.account_sequence > late.account_sequence + 9_999
         listed = await anew.members()

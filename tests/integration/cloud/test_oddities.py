@@ -64,6 +64,8 @@ async def test_f3_one_that_sends_no_echo_is_warned_about_and_gets_nothing(
     member = await until_asked(lambda: operator.member(scene.spare), lambda member: member.warnings, "it is warned")
     assert member.status == group_pb2.MEMBER_STATUS_OFFLINE
     assert "does not hear the cloud" in member.warnings[0]
+    told = await operator.until_line(REFUSED)
+    assert (told.from_receiver_id, "does not hear" in told.detail) == (scene.spare.receiver_id, True)
     await scene.host.vanish()
     await asyncio.sleep(SEDATE.reconnect_grace.total_seconds() + 0.5)
     assert (scene.spare.works, (await operator.group()).epoch) == (False, 1)
