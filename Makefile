@@ -8,7 +8,9 @@ PYTEST = $(BIN)/python -m pytest --durations=10
 BASELINE := protos/baseline.binpb
 
 # Debian's packages that the tests marked `deb` need.
-SYSTEM_DEPS := iproute2 iptables
+SYSTEM_DEPS := iproute2
+# What `make bench` compares with; without them it leaves that out, and says so.
+BENCH_DEPS := etcd-server etcd-client
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -36,6 +38,11 @@ system-deps: ## Install the Debian packages that test-full needs (as root or by 
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get update
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get install --yes --no-install-recommends $(SYSTEM_DEPS)
 
+.PHONY: bench-deps
+bench-deps: ## Install the Debian packages that bench compares with (as root or by sudo)
+	$(if $(filter 0,$(shell id -u)),,sudo )apt-get update
+	$(if $(filter 0,$(shell id -u)),,sudo )apt-get install --yes --no-install-recommends $(BENCH_DEPS)
+
 .PHONY: lock
 lock: $(READY) ## Resolve the newest versions into requirements.lock
 	@$(BIN)/python -m tools.lock
@@ -60,6 +67,15 @@ test-full: $(READY) ## Run all tests (under 45 minutes; needs system-deps)
 	  echo "These Debian packages are missing:$$missing. Install them: make system-deps" >&2; exit 1; \
 	fi
 	$(PYTEST)
+
+.PHONY: simulate
+simulate: $(READY) ## Simulate failovers: SEEDS=1..100000, SEED=756 to read one, MUTANT=no-hold with a guard broken
+	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--trace $(SEED),--seeds $(or $(SEEDS),1..500)) \
+	  $(if $(MUTANT),--mutant $(MUTANT))
+
+.PHONY: bench
+bench: $(READY) ## Measure the failover (20 minutes on a quiet machine; BENCH="--parts P1 --kills 10" for less)
+	$(BIN)/python -m benchmarks run $(BENCH)
 
 # --- To check --------------------------------------------------------------------------------------------------------
 

@@ -109,7 +109,8 @@ async def change_settings(group: Group, changes: Mapping[str, object], etag: str
         except HotspareError as refused:
             await _note_refused(group, "", f"settings refused: {refused.message}", wish)
             raise
-        detail = ", ".join(f"{name} {_shown(before, name)} -> {_shown(settings, name)}" for name in sorted(changes))
+        changed = [name for name in sorted(changes) if getattr(before, name) != getattr(settings, name)]
+        detail = ", ".join(f"{name} {_shown(before, name)} -> {_shown(settings, name)}" for name in changed)
         _log_wish("settings_changed", group, wish, changes=detail)
         note = note_line(Note(Kind.SETTINGS_CHANGED, detail=detail, operator=wish.operator), group.members)
         await group.step(SettingsChanged(settings), lines=[note])
