@@ -10,10 +10,11 @@ from tests.acceptance.harness.system import System
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[System]:
-    """An empty system for one module; whatever it starts is gone afterwards."""
+    """An empty system for one module, judged at its end; whatever it starts is gone afterwards."""
     folder: Path = tmp_path_factory.mktemp(str(request.module.__name__).rpartition("_")[2])
     with System(folder) as system:
         yield system
+        system.judge()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,9 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from hotspare.v1 import alarm_pb2
+from hotspare.v1 import alarm_pb2, receiver_service_pb2, receiver_service_pb2_grpc
 from tests.acceptance.harness.panels import Panel, Stream
-from tests.acceptance.harness.polling import until
+from tests.acceptance.harness.polling import holds, until
 from tests.acceptance.harness.process import Server
 from tests.acceptance.harness.scraping import scrape
 from tests.acceptance.harness.system import Receiver, System
@@ -47,6 +48,7 @@ def system(tmp_path: Path, small_disk: Path) -> Iterator[System]:
     """A system of one test; it ends before its disk is taken away."""
     with System(tmp_path) as system:
         yield system
+        system.judge()
 
 
 def free(folder: Path) -> int:
@@ -162,3 +164,46 @@ def test_a7_the_receivers_disk_is_full(system: System, small_disk: Path) -> None
     host.cli("settings", "set", "--name", "host with room")
     assert (host.is_running, host.pid) == (True, pid), host.log()
     assert "Traceback" not in host.log()
+
+
+def test_f3_a_working_receiver_whose_disk_fills_up_hands_the_work_over(system: System, small_disk: Path) -> None:
+    """Under a stream: below its floor it is not healthy; with room again it works again (F4). Nothing comes twice."""
+    host = system.receivers["host"] = start_on(system, small_disk / "host")
+    system.receivers["spare1"] = system.start_receiver("spare1")
+    system.start_cloud()
+    for role in system.receivers:
+        system.arcs[role] = system.arc(role)
+    set_floor(host.serving(), FLOOR_MB * 1_000_000)
+    system.enable()
+    system.set_group(losses_per_hour=100, failback_delay="3s")
+    panels = [system.panel(f"panel-{index}", f"B{index:03d}") for index in range(3)]
+    system.await_working("host")
+    with Stream(panels, rate=8):
+        until(lambda: len(system.arcs["host"].received) > 10, 20, "alarms flow through the host")
+        ballast, at = fill(small_disk, 0), time.monotonic()
+        system.await_working("spare1", 15)
+        until(lambda: len(system.arcs["spare1"].received) > 20, 20, "alarms flow through spare 1")
+        system.records.disturbed("host", "full disk", at)
+        holds(lambda: system.working() == "spare1", 4, "it gets the work back only with room")
+        assert "DISK_LOW" in host.cli("members", "-o", "json").stdout, "an operator is told why"
+        pid = host.pid
+        ballast.unlink()
+        system.await_working("host", 30)
+        before = len(system.arcs["host"].received)
+        until(lambda: len(system.arcs["host"].received) > before + 10, 20, "alarms flow through the host")
+    assert system.settle().duplicates == 0
+    assert (host.is_running, host.pid) == (True, pid), host.log()
+    assert "Traceback" not in host.log()
+    assert system.moves() == {"first": 1, "unhealthy": 1, "failback": 1}
+
+
+def set_floor(receiver: Server, floor: int) -> None:
+    """Set the floor of a receiver's disk, which is too high for a disk as small as this one."""
+    assert isinstance(receiver, Receiver)
+    request = receiver_service_pb2.UpdateSettingsRequest()
+    request.settings.disk_floor_bytes = floor
+    request.update_mask.paths.append("disk_floor_bytes")
+    token = receiver.token.read_text().strip()
+    with grpc.insecure_channel(receiver.grpc) as channel:
+        stub = receiver_service_pb2_grpc.ReceiverServiceStub(channel)
+        stub.UpdateSettings(request, timeout=10, metadata=(("authorization", f"Bearer {token}"),))

@@ -43,14 +43,15 @@ def wire_time(text: str) -> datetime:
 class Arc:
     """Automation software by pysiaalarm, on a TCP port."""
 
-    def __init__(self, name: str, book: Book, *, port: int = 0, key: str | None = None) -> None:
+    def __init__(self, name: str, book: Book, *, host: str = HOST, port: int = 0, key: str | None = None) -> None:
         """`key`: 16, 24 or 32 ASCII characters, which are the AES key."""
         self.name = name
+        self.host = host
         self.delay = 0.0
         """Seconds that it takes after each alarm, before it reads the next one."""
         self._book = book
         account = SIAAccount(ANY_ACCOUNT, key)
-        self._client = SIAClient(HOST, port, [account], self._received)
+        self._client = SIAClient(host, port, [account], self._received)
         # A receiver that is killed resets its connection; that is no news.
         vars(self._client.sia_server)["handle_error"] = lambda *_: None
         self._client.start(poll_interval=0.05)
@@ -59,7 +60,7 @@ class Arc:
     @property
     def address(self) -> str:
         """Where it listens."""
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def received(self) -> list[Received]:
@@ -118,13 +119,16 @@ _TEXT = re.compile(r"\[I([^\[\]]*)\]")
 
 
 class Sink:
-    """An ARC by the codec of siadc09: takes what pysiaalarm can't read, and does what it should not."""
+    """An ARC by the codec of siadc09: takes what pysiaalarm can't read, looks at no clock, and does what it should
+    not."""
 
     def __init__(self, name: str, book: Book, *, port: int = 0, fault: Fault = Fault.NONE) -> None:
         self.name = name
         self.fault = fault
+        self.delay = 0.0
+        """Seconds that it takes for each alarm, before it acknowledges."""
         self.attempts: list[bytes] = []
-        """Every frame that came, answered or not."""
+        """Every alarm that came, answered or not; no test of the link (NULL)."""
         self.connections = 0
         """How many were made."""
         self._book = book
@@ -153,6 +157,10 @@ class Sink:
     def received(self) -> list[Received]:
         """The alarms that it acknowledged."""
         return self._book.of_arc(self.name)
+
+    def problems(self) -> dict[str, int]:
+        """What it refused, by kind: nothing unless it was told to."""
+        return {}
 
     def stop(self) -> None:
         """Listen no more, and reset what stands."""
@@ -185,10 +193,12 @@ class Sink:
             connection.close()
 
     def _answer(self, connection: socket.socket, raw: bytes) -> bool:
-        self.attempts.append(raw)
         message: Any = parse_frame(raw)
+        if message.idtoken == "ADM-CID":
+            self.attempts.append(raw)
         match self.fault:
             case Fault.NONE:
+                time.sleep(self.delay)
                 self._note(message, raw)
                 connection.sendall(AckMessage(message.account, message.seq, None).encode())
             case Fault.RUBBISH:

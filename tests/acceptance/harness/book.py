@@ -6,13 +6,18 @@ each time that it comes.
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 WIRE_SEQUENCES = 9999
 WINDOW = 256
 """Alarms that may be delivered and not acknowledged; so many may come twice for each unplanned move (F6)."""
+
+
+def wire_sequence(number: int) -> int:
+    """The sequence on the wire of the n-th alarm of an account (A6)."""
+    return 1 + (number - 1) % WIRE_SEQUENCES
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Published:
     @property
     def sequence(self) -> int:
         """On the wire to the ARC (A6)."""
-        return 1 + (self.number - 1) % WIRE_SEQUENCES
+        return wire_sequence(self.number)
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,17 @@ class Received:
 class Book:
     """Receipts of all ARCs of a group, in the order in which they came. Filled from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[Received], None] = lambda _: None) -> None:
+        """`heard` is told of each receipt."""
         self._lock = threading.Lock()
         self._received: list[Received] = []
+        self._heard = heard
 
     def add(self, received: Received) -> None:
         """Note one."""
         with self._lock:
             self._received.append(received)
+        self._heard(received)
 
     def all(self) -> list[Received]:
         """All of them."""

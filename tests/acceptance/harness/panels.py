@@ -3,14 +3,14 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotspare.v1 import alarm_pb2, alarm_service_pb2, alarm_service_pb2_grpc
-from tests.acceptance.harness.book import Event, Published
+from tests.acceptance.harness.book import Event, Published, wire_sequence
 
 CODES = ("130", "131", "110", "401", "602")
 """Known to us and to pysiaalarm."""
@@ -33,7 +33,17 @@ AGAIN = (
 class Panel:
     """One device with its key, and all that it published."""
 
-    def __init__(self, channel: grpc.Channel, arc_id: str, device_id: str, account: str, key: str) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        arc_id: str,
+        device_id: str,
+        account: str,
+        key: str,
+        told: Callable[[tuple[str, int], float, float], None] = lambda *_: None,
+    ) -> None:
+        """`told` is called with each alarm that the cloud answered: its identity, when its first attempt began, when it
+        was answered."""
         self.device_id = device_id
         self.account = account
         self.published: list[Published] = []
@@ -45,10 +55,17 @@ class Panel:
             ("hotspare-device-key", key),
         )
         self._stub = alarm_service_pb2_grpc.AlarmServiceStub(channel)
+        self._told = told
         self._made = 0
 
     def once(self, alarm: alarm_pb2.Alarm, timeout: float = ATTEMPT) -> alarm_service_pb2.AlarmReceipt:
-        """One attempt with an alarm of the caller's own. Raises grpc.RpcError."""
+        """One attempt with an alarm of the caller's own; `published` does not have it. Raises grpc.RpcError."""
+        begun = time.monotonic()
+        receipt = self._attempt(alarm, timeout)
+        self._told((self.account, wire_sequence(receipt.account_sequence)), begun, time.monotonic())
+        return receipt
+
+    def _attempt(self, alarm: alarm_pb2.Alarm, timeout: float = ATTEMPT) -> alarm_service_pb2.AlarmReceipt:
         self.attempts += 1
         request = alarm_service_pb2.PublishAlarmRequest(submission=alarm_service_pb2.AlarmSubmission(alarm=alarm))
         response: alarm_service_pb2.PublishAlarmResponse = self._stub.PublishAlarm(
@@ -73,7 +90,7 @@ class Panel:
         begun = time.monotonic()
         while stop is None or not stop.is_set():
             try:
-                receipt = self.once(alarm)
+                receipt = self._attempt(alarm)
             except grpc.RpcError as error:
                 if not isinstance(error, grpc.Call) or error.code() not in AGAIN:
                     raise
@@ -81,6 +98,7 @@ class Panel:
                 continue
             done = Published(self.account, receipt.account_sequence, event, begun, time.monotonic())
             self.published.append(done)
+            self._told((done.account, done.sequence), done.begun, done.answered)
             return done
         return None
 

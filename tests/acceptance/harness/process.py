@@ -1,6 +1,7 @@
 """Processes by the console scripts of the running environment. None outlives the test run, however that ends."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from tests.acceptance.harness.polling import until
 
 BIN = Path(sys.executable).parent
 """Where the console scripts are."""
+FAULTY = Path(__file__).with_name("faulty.py")
 START = 30.0
 """Seconds until a server serves, on a slow and busy machine."""
 END = 20.0
@@ -38,17 +40,30 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | dict(more or {})
 
 
+def console(name: str) -> str:
+    """The file of a console script; that of another program is the absolute path that it is."""
+    return str(BIN / name)
+
+
 def _guarded(command: Sequence[str]) -> list[str]:
-    return [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), str(BIN / command[0]), *command[1:]]
+    return [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), console(command[0]), *command[1:]]
 
 
 class Server:
     """A server of the product: `hotspare-cloud serve …` or another that tells its addresses in one line."""
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
-        """`command`: the name of the console script and its arguments; its log goes to `folder`."""
+    def __init__(
+        self, name: str, command: Sequence[str], folder: Path, *, inside: Sequence[str] = (), faulty: bool = False
+    ) -> None:
+        """`command`: the name of the console script and its arguments; its log goes to `folder`.
+
+        `inside`: words that go before, of a program that runs it elsewhere (`netns.py`). `faulty`: so that it obeys
+        `fault`.
+        """
         self.name = name
-        self.command = list(command)
+        self._faults = folder / f"{name}.faults"
+        before = (sys.executable, "-P", str(FAULTY), str(self._faults)) if faulty else ()
+        self.command = [*inside, *before, console(command[0]), *command[1:]]
         self.log_file = folder / f"{name}.log"
         self.addresses: dict[str, str] = {}
         """What it serves, as it told itself: `grpc`, `metrics`, `dc09`."""
@@ -122,6 +137,16 @@ class Server:
         at = time.monotonic()
         self._process.send_signal(number)
         return at
+
+    def fault(self, **wanted: float) -> float:
+        """Switch faults on or off, one that was started `faulty`; see `faulty.py` for which there are. Returns when
+        they were set, by the monotonic clock."""
+        done = self._faults.with_name(self._faults.name + ".done")
+        done.unlink(missing_ok=True)
+        self._faults.write_text(json.dumps(wanted))
+        self.signal(signal.SIGUSR1)
+        until(done.exists, END, lambda: f"{self.name} takes its faults; its log:\n{self.log()}")
+        return time.monotonic()
 
     def kill(self) -> float:
         """kill -9, and take the exit status; returns when, by the monotonic clock."""
