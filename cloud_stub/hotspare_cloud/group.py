@@ -372,7 +372,7 @@ class Group:
             begun=begun,
             role=self.members[begun.receiver_id].role if begun else None,
             freed=tuple(effect.epoch for effect in effects if isinstance(effect, FreeHold)),
-            lines=(*asked.lines, *lines_of(effects, known, self._worked_before())),
+            lines=(*asked.lines, *lines_of(effects, known, self.state.worked)),
             standing=state.standing if state.standing != self.state.standing else None,
             arc_alarm=self._arc_alarm(state, begun, known) if begun else None,
         )

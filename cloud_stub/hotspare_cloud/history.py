@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from hotspare_cloud.core.admission import Membership
-from hotspare_cloud.core.state import PLANNED, ArcEvent, BeginEpoch, Effect, Kind, Note, WorksAgain
+from hotspare_cloud.core.state import ALONE, PLANNED, ArcEvent, BeginEpoch, Effect, Kind, Note, Worked, WorksAgain
 from hotspare_cloud.store.base import GroupRow, HistoryLine, NewAlarm
 from hotspare_model.alarm import Alarm, AlarmMark, AlarmPath, CodeFormat, StoredAlarm
 from hotspare_model.contact_id import Qualifier
+from hotspare_model.group import Role
 from hotspare_rpc.wire import stored_alarm_to_proto
 
 OWN_DEVICE = "receiver:"
@@ -19,7 +20,9 @@ _EVENTS = UUID("6d1f4b1c-8a0e-5d53-9a52-5f8a3c0be0f7")
 """Name space of the ids of take-over events: they follow from group and epoch, so that none is ever made twice."""
 
 
-def lines_of(effects: Iterable[Effect], known: Mapping[str, Membership], previous: str) -> Iterator[HistoryLine]:
+def lines_of(
+    effects: Iterable[Effect], known: Mapping[str, Membership], previous: Worked | None
+) -> Iterator[HistoryLine]:
     """What the history is told of a step, in the order in which it came about.
 
     `known` are the members, `previous` is who held the epoch before.
@@ -36,14 +39,15 @@ def lines_of(effects: Iterable[Effect], known: Mapping[str, Membership], previou
                 pass
 
 
-def _move_line(begun: BeginEpoch, members: Mapping[str, Membership], previous: str) -> HistoryLine:
+def _move_line(begun: BeginEpoch, members: Mapping[str, Membership], previous: Worked | None) -> HistoryLine:
     """The line of a move. `previous`: who held the epoch before, whether or not it had ended already."""
-    before, after = members.get(previous), members.get(begun.receiver_id)
+    before, after = members.get(previous.receiver_id) if previous else None, members.get(begun.receiver_id)
+    from_role = before.role if before else Role(previous.rank) if previous and previous.rank != ALONE else None
     return HistoryLine(
         kind=Kind.MOVE,
-        at=time.time(),
-        from_receiver_id=previous,
-        from_role=before.role if before else None,
+        at=_now(),
+        from_receiver_id=previous.receiver_id if previous else "",
+        from_role=from_role,
         to_receiver_id=begun.receiver_id,
         to_role=after.role if after else None,
         reason=begun.reason,
@@ -61,7 +65,7 @@ def _again_line(again: WorksAgain, members: Mapping[str, Membership]) -> History
     role = member.role if member else None
     return HistoryLine(
         kind=Kind.WORKS_AGAIN,
-        at=time.time(),
+        at=_now(),
         from_receiver_id=again.receiver_id,
         from_role=role,
         to_receiver_id=again.receiver_id,
@@ -76,7 +80,7 @@ def note_line(note: Note, members: Mapping[str, Membership]) -> HistoryLine:
     member = members.get(note.receiver_id)
     return HistoryLine(
         kind=note.kind,
-        at=time.time(),
+        at=_now(),
         from_receiver_id=note.receiver_id,
         from_role=member.role if member else None,
         detail=note.detail,
@@ -120,6 +124,11 @@ def arc_alarm(
     )
     payload = stored_alarm_to_proto(stored).SerializeToString()
     return NewAlarm(alarm.alarm_id, alarm.device_id, member.own_account_number, at, payload)
+
+
+def _now() -> float:
+    """The wall clock in whole microseconds, as the contract tells it: a line is found from its own time on."""
+    return round(time.time(), 6)
 
 
 def _called(member: Membership | None) -> str:

@@ -22,7 +22,12 @@ from hotspare_cloud.store.base import Store
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import MemberStatus, Role
 from hotspare_rpc.text import printable
-from hotspare_rpc.wire import group_settings_to_proto, role_from_proto, settings_changes_from_proto
+from hotspare_rpc.wire import (
+    group_settings_to_proto,
+    role_from_proto,
+    settings_changes_from_proto,
+    timestamp_from_proto,
+)
 
 MAX_EPOCH = 2**62
 """What fits into the store. What a receiver claims to have seen is taken over far below it, see core.decide."""
@@ -261,8 +266,8 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         lines = await self._store.history(
             group.row.group_id,
             before=before,
-            since=request.start_time.ToMicroseconds() / 1e6 if request.HasField("start_time") else None,
-            until=request.end_time.ToMicroseconds() / 1e6 if request.HasField("end_time") else None,
+            since=_bound(request, "start_time"),
+            until=_bound(request, "end_time"),
             limit=size + 1,
         )
         page = lines[:size]
@@ -379,6 +384,16 @@ def _target(request: role_service_pb2.SwitchoverRequest) -> str | Role:
     if role is None:
         raise field_invalid("target", "must be a receiver id, or one of HOST, SPARE_1, SPARE_2, SPARE_3")
     return role
+
+
+def _bound(request: role_service_pb2.ListTransitionsRequest, name: str) -> float | None:
+    """A bound of the history, seconds since 1970. Raises HotspareError FIELD_INVALID."""
+    if not request.HasField(name):  # type: ignore[arg-type]
+        return None
+    time = timestamp_from_proto(getattr(request, name))
+    if time is None:
+        raise field_invalid(name, "must be a time between the years 1 and 9999")
+    return time.timestamp()
 
 
 def _check_hello(hello: Request.Hello) -> None:

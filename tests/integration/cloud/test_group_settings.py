@@ -35,7 +35,7 @@ async def test_s5_a_change_is_told_to_all_and_stands_in_the_history_with_before_
 ) -> None:
     scene, operator = await at_work(channel, account)
     before = await operator.settings()
-    after = await operator.set(failback_delay=7.5, losses_per_hour=9)
+    after = await operator.set(failback_delay=7.5, losses_per_hour=9, window=before.window)
     assert (after.failback_delay.ToTimedelta().total_seconds(), after.losses_per_hour) == (7.5, 9)
     assert (after.lease, after.etag != before.etag) == (before.lease, True)
     assert await operator.settings() == after

@@ -15,8 +15,8 @@ from hotspare_model.errors import Reason
 from hotspare_rpc.channel import open_channel
 from hotspare_rpc.credentials import BearerToken
 from tests.integration.cloud.helpers import QUICK, Account, CloudProcess, furnish, new_accounts, refused
-from tests.integration.cloud.operators import MOVE, PAUSED, RESUMED, Line, Operator
-from tests.integration.cloud.receivers import SPARE_1, Receiver
+from tests.integration.cloud.operators import MOVE, NOBODY_LEFT, PAUSED, RESUMED, WORKS_AGAIN, Line, Operator, why
+from tests.integration.cloud.receivers import HOST, SPARE_1, Receiver
 from tests.integration.cloud.scene import Scene
 from tests.integration.cloud.test_operators import VIEWER, Desk
 
@@ -140,6 +140,40 @@ async def test_f8_who_joins_and_leaves_stands_in_the_history_with_the_role_of_th
     assert left.operator_name == ""
     last = whole[-1]
     assert (last.kind, last.from_receiver_id, last.from_role) == (MOVE, scene.spare.receiver_id, SPARE_1)
+
+
+async def test_g8_a_move_after_a_removal_names_the_role_of_the_one_that_was_removed(
+    channel: grpc.aio.Channel, account: Account
+) -> None:
+    scene = await Scene.set(channel, account)
+    await scene.attend()
+    operator = Operator(scene.spare, "olga")
+    await operator.call("RemoveMember", receiver_id=scene.host.receiver_id, force=True)
+    await scene.spare.until_working()
+    moved = await operator.until_line(MOVE, 2)
+    assert (why(moved), moved.from_receiver_id, moved.from_role) == ("LEFT", scene.host.receiver_id, HOST)
+    removed = await operator.until_line(group_pb2.TRANSITION_KIND_MEMBER_REMOVED)
+    assert (removed.from_role, removed.operator_name) == (HOST, "olga")
+
+
+async def test_f8_a_loss_without_a_successor_and_its_end_stand_in_the_history_with_the_time_between(
+    channel: grpc.aio.Channel, account: Account
+) -> None:
+    scene = await Scene.set(channel, account, spares=0)
+    await scene.attend()
+    operator = Operator(scene.host)
+    await scene.host.vanish()
+    gone = time.monotonic()
+    await operator.until_line(NOBODY_LEFT)
+    await asyncio.sleep(0.5)
+    await scene.host.attend()
+    back = await operator.until_line(WORKS_AGAIN)
+    between = time.monotonic() - gone
+    gap = back.gap.ToTimedelta().total_seconds()
+    assert 0.5 < gap < between + 0.3
+    assert (await operator.group()).epoch == 1
+    names = [group_pb2.TransitionKind.Name(line.kind)[16:] for line in reversed(await operator.history())]
+    assert names == ["MEMBER_JOINED", "MOVE", "NOBODY_LEFT", "WORKS_AGAIN"]
 
 
 async def test_f11_the_history_outlives_a_kill_of_the_cloud(own_cloud: CloudProcess) -> None:
