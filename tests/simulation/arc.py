@@ -7,14 +7,13 @@ TCP_USER_TIMEOUT does): a byte arrives within that time or never.
 import asyncio
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from hotspare_model.dc09_stream import FrameSplitter
 from hotspare_model.lease import WRITE_DELAY
-from hotspare_sim.core.answers import Answered, Fault, Message, answer_to, read_message
-from tests.simulation.judge import Attempt, Identity
-from tests.simulation.world import Process, World
+from hotspare_sim.core.answers import Answer, Answered, Fault, Message, answer_to, read_message
+from tests.proof.facts import Identity, Wrote
+from tests.simulation.world import WALL, Process, World
 
 NEAR = (0.001, 0.01)
 ANSWERS = (0.002, 0.05)
@@ -22,7 +21,6 @@ ANSWERS = (0.002, 0.05)
 LOST = 60.0
 """Seconds after which a connection that never comes is given up by the kernel; everybody else does before."""
 X = WRITE_DELAY.total_seconds()
-WALL = datetime(2026, 5, 4, 6, 0, tzinfo=UTC)
 
 _idle, _idle_peer = socket.socketpair()
 
@@ -30,14 +28,11 @@ _idle, _idle_peer = socket.socketpair()
 class Watch(Protocol):
     """Who is told of what passes."""
 
-    def wrote(self) -> Attempt:
-        """A message is being written; by the code under test, at this moment."""
+    def wrote(self) -> Wrote | None:
+        """A message is being written; by the code under test, at this moment. None: it is no alarm."""
 
-    def arrived(self, attempt: Attempt, identity: Identity, *, alive: bool) -> None:
-        """It came to the ARC."""
-
-    def acknowledged(self, identity: Identity) -> None:
-        """The ARC acknowledges it."""
+    def arrived(self, wrote: Wrote, identity: Identity, content: str, *, acknowledged: bool, alive: bool) -> None:
+        """It came to the ARC, which acknowledges it or not. `alive`: its writer still is."""
 
 
 class Arc:
@@ -46,7 +41,6 @@ class Arc:
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
-        self.watch: Watch
         self.refuses = False
         self.cut = False
         self.fault: Fault | None = None
@@ -56,7 +50,7 @@ class Arc:
         self.wires: list[Wire] = []
 
     async def connect(
-        self, process: Process, factory: Callable[[], asyncio.Protocol]
+        self, process: Process, watch: Watch, factory: Callable[[], asyncio.Protocol]
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         """Open a connection."""
         await asyncio.sleep(self.world.random.uniform(*self.takes))
@@ -65,7 +59,7 @@ class Arc:
         if self.refuses:
             raise ConnectionRefusedError(111, "refused")
         protocol = factory()
-        wire = Wire(self, process, protocol)
+        wire = Wire(self, process, watch, protocol)
         self.wires.append(wire)
         protocol.connection_made(wire)
         return wire, protocol
@@ -75,23 +69,22 @@ class Arc:
         for wire in tuple(self.wires):
             wire.close_by_peer()
 
-    def arrived(self, wire: "Wire", data: bytes, attempt: Attempt) -> None:
+    def arrived(self, wire: "Wire", data: bytes, wrote: Wrote | None) -> None:
         """Bytes came."""
         for raw in wire.splitter.feed(data):
             message = read_message(raw, lambda account: None)
-            if message.header is None or message.problem is not None or not message.is_alarm:
-                self.world.defect(self.name, f"what came is no alarm: {raw!r}: {message.problem}")
+            if message.header is None or message.problem is not None or message.is_alarm is (wrote is None):
+                self.world.defect(self.name, f"what came is not what was sent: {raw!r}: {message.problem}")
                 return
-            assert message.header.account is not None
-            identity = (message.header.account, message.header.sequence)
-            self.watch.arrived(attempt, identity, alive=wire.process.alive)
-            self._answer(wire, message, identity)
+            answer = answer_to(message, self.fault, WALL, lambda account: None, bytes)
+            if wrote is not None:
+                assert message.header.account is not None
+                identity, content = (message.header.account, message.header.sequence), _said(message)
+                acknowledged = answer.answered == Answered.ACK
+                wire.watch.arrived(wrote, identity, content, acknowledged=acknowledged, alive=wire.process.alive)
+            self._answer(wire, answer)
 
-    def _answer(self, wire: "Wire", message: Message, identity: Identity) -> None:
-        answer = answer_to(message, self.fault, WALL, lambda account: None, bytes)
-        self.world.note(self.name, "answers", identity=identity, answer=str(answer.answered))
-        if answer.answered == Answered.ACK:
-            self.watch.acknowledged(identity)
+    def _answer(self, wire: "Wire", answer: Answer) -> None:
         if answer.closes:
             wire.close_by_peer()
         elif answer.data:
@@ -103,11 +96,12 @@ class Wire(asyncio.Transport):
 
     count = 0
 
-    def __init__(self, arc: Arc, process: Process, protocol: asyncio.Protocol) -> None:
+    def __init__(self, arc: Arc, process: Process, watch: Watch, protocol: asyncio.Protocol) -> None:
         super().__init__()
         Wire.count += 1
         self.arc = arc
         self.process = process
+        self.watch = watch
         self.splitter = FrameSplitter()
         self._protocol = protocol
         self._key = f"wire-{Wire.count}"
@@ -134,13 +128,13 @@ class Wire(asyncio.Transport):
         world = self.arc.world
         self._unsent += len(data)
         delay = min(X * 0.9, world.random.uniform(*self.arc.takes))
-        world.after(delay, self._arrive, bytes(data), self.arc.watch.wrote())
+        world.after(delay, self._arrive, bytes(data), world.now, self.watch.wrote())
 
-    def _arrive(self, data: bytes, attempt: Attempt) -> None:
+    def _arrive(self, data: bytes, sent: float, wrote: Wrote | None) -> None:
         world = self.arc.world
-        age = world.now - attempt.time
+        age = world.now - sent
         if self.arc.cut and age < X * 0.9:
-            world.after(0.05, self._arrive, data, attempt)
+            world.after(0.05, self._arrive, data, sent, wrote)
             return
         if self._closed and world.random.random() < 0.5:
             return  # What was not on the wire yet is thrown away with the connection.
@@ -148,7 +142,7 @@ class Wire(asyncio.Transport):
             self._lost(TimeoutError(110, "timed out"))
             return
         self._unsent -= len(data)
-        self.arc.arrived(self, data, attempt)
+        self.arc.arrived(self, data, wrote)
 
     def answer(self, data: bytes) -> None:
         """An answer goes back."""
@@ -192,3 +186,9 @@ class _Socket:
     def fileno(self) -> int:
         """One with nothing unsent."""
         return _idle.fileno()
+
+
+def _said(message: Message) -> str:
+    """What an alarm says that has to be the same each time. Its text may be left out: some ARCs refuse texts."""
+    event = message.event
+    return f"{event.contact_id} {event.occurred}" if event is not None else ""

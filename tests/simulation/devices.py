@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from hotspare_cloud.store.base import DeviceRow
 from hotspare_model.alarm import Alarm, CodeFormat
 from hotspare_model.contact_id import Qualifier
-from tests.simulation.actors import CloudNode
-from tests.simulation.arc import WALL
-from tests.simulation.judge import Identity, Judge
-from tests.simulation.world import World
+from tests.proof.facts import Identity, Published
+from tests.simulation.cloud import CloudNode
+from tests.simulation.world import WALL, World
 
 
 @dataclass(slots=True)
@@ -19,11 +18,11 @@ class Device:
     world: World
     row: DeviceRow
     cloud: CloudNode
-    judge: Judge
     made: int = 0
     answered: int = 0
     cut: bool = False
     _waiting: deque[Alarm] = field(default_factory=deque)
+    _begun: float = 0.0
     _tries: int = 0
 
     @property
@@ -55,6 +54,7 @@ class Device:
             return
         self._tries += 1
         one, tries = self._waiting[0], self._tries
+        self._begun = self._begun or self.world.now
         delay = self.world.random.uniform(0.002, 0.02)
         if not self.cut:
             self.world.after(delay, self.cloud.publish, self.row, one, lambda identity: self._answer(one, identity))
@@ -74,6 +74,6 @@ class Device:
         self._waiting.popleft()
         self._tries += 1
         self.answered += 1
-        self.judge.answered(self.world.now, identity)
-        self.world.note(self.row.device_id, "answered", identity=identity)
+        self.world.add(Published(self.world.now, identity, self._begun))
+        self._begun = 0.0
         self._try()

@@ -51,8 +51,13 @@ class Disk:
         self.commit_takes = QUICK
         self.full = False
         """Nothing can be written."""
+        self.connection = self.replace(image)
+
+    def replace(self, image: bytes) -> sqlite3.Connection:
+        """Have another content; no process may run on it."""
         self.connection = _connection()
         self.connection.deserialize(image)
+        return self.connection
 
 
 class SimDatabase(Database):

@@ -4,13 +4,19 @@ Every fault ends by itself or with `heal`, after which nothing is wrong any more
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hotspare.v1 import role_service_pb2
+from hotspare_receiver.snapshot import SyncReport
 from hotspare_sim.core.answers import Fault
+from tests.proof.facts import Changed
 from tests.simulation import arc as arc_module
 from tests.simulation import wire as wire_module
-from tests.simulation.actors import ReceiverNode
+from tests.simulation.cloud import CloudNode
 from tests.simulation.disk import QUICK
+from tests.simulation.names import PLENTY
+from tests.simulation.receiver import ReceiverNode
+from tests.simulation.wire import Road
 
 if TYPE_CHECKING:
     from tests.simulation.simulate import Simulation
@@ -33,12 +39,21 @@ WEIGHTS = {
     "slow disk of cloud": 4,
     "full disk of cloud": 3,
     "cut device": 2,
+    "no room": 4,
+    "out of sync": 4,
+    "no echo": 4,
+    "future epoch": 3,
+    "wall clock": 4,
+    "copied folder": 4,
     "squall": 10,
     "plot": 8,
 }
 """How often each kind of fault is drawn, against the others."""
 
 LONGEST_STOP = 20.0
+
+HEAL_UP = False
+"""Whether a pull whose way up is stuck gets well with all else. A stream that is stuck does not."""
 
 PLOTS = (
     "late answers",
@@ -49,6 +64,10 @@ PLOTS = (
     "no room for a move",
     "an old word",
     "resets",
+    "copies",
+    "restored",
+    "dead and paused",
+    "wishes",
 )
 
 PLOTTED = 0.3
@@ -61,8 +80,6 @@ class Faults:
     def __init__(self, sim: "Simulation", begin: float, end: float) -> None:
         self._sim = sim
         self._random = sim.world.random
-        self.last_change = 0.0
-        """When something began or ceased to be wrong."""
         self.kinds: list[str] = []
         if self._random.random() < PLOTTED:
             # Alone, or nearly so: what else goes wrong mostly spares the code what is aimed at it here.
@@ -91,7 +108,7 @@ class Faults:
     def _begin(self, kind: str) -> None:
         if self._sim.healed:
             return
-        self.last_change = self._sim.world.now
+        self._changed()
         do: dict[str, Callable[[], None]] = {
             "kill": self._kill,
             "stop": self._stop,
@@ -110,6 +127,12 @@ class Faults:
             "slow disk of cloud": lambda: self._slow_disk(None),
             "full disk of cloud": lambda: self._full_disk(None),
             "cut device": self._cut_device,
+            "no room": self._no_room,
+            "out of sync": self._out_of_sync,
+            "no echo": self._no_echo,
+            "future epoch": self._future_epoch,
+            "wall clock": self._wall_clock,
+            "copied folder": self._copied_folder,
             "plot": self._plot,
         }
         do[kind]()
@@ -120,6 +143,10 @@ class Faults:
         if working and self._random.random() < 0.6:
             return self._random.choice(working)
         return self._random.choice(self._sim.receivers)
+
+    def _changed(self) -> None:
+        """Something began or ceased to be wrong."""
+        self._sim.world.add(Changed(self._sim.world.now))
 
     def _note(self, what: str, **details: object) -> None:
         self._sim.world.note("FAULT", what, **details)
@@ -132,7 +159,7 @@ class Faults:
 
     def _end(self, end: Callable[[], None]) -> None:
         if not self._sim.healed:
-            self.last_change = self._sim.world.now
+            self._changed()
             end()
 
     # Receivers.
@@ -237,6 +264,25 @@ class Faults:
             case "resets":
                 for _ in range(12):
                     self._later(self._random.uniform(0.0, 1.0) * lease, node.road.reset)
+            case "copies":
+                # One of a folder that was copied attends while the first is away, and is itself started anew.
+                self._cut_off(node)
+                copy = self._copy_of(node)
+                for delay, call in ((1.05, copy.start), (1.13, copy.kill), (1.16, copy.start), (4.0, copy.kill)):
+                    self._later(delay * suspect, call)
+            case "restored":
+                self._restored(self._random.uniform(0.2, 2.0) * lease)
+            case "dead and paused":
+                self._later(0.2, self._sim.operators.pause)
+                self._later(1.0, node.kill)
+                self._for(0.5 * lease, 2.0 * lease, node.start)
+                if self._random.random() < 0.5:
+                    self._later(1.5 + suspect, self._sim.operators.switchover)
+            case "wishes":
+                for _ in range(4):
+                    self._later(self._random.uniform(0.0, 2.0) * suspect, self._sim.operators.switchover)
+                self._later(self._random.uniform(0.2, 1.5) * suspect, node.kill)
+                self._for(lease, 2.0 * lease, node.start)
             case _:
                 raise AssertionError(plot)
 
@@ -247,7 +293,7 @@ class Faults:
     def _later(self, delay: float, call: Callable[..., None], *args: object) -> None:
         def then() -> None:
             if not self._sim.healed:
-                self.last_change = self._sim.world.now
+                self._changed()
                 call(*args)
 
         self._sim.world.after(delay, then)
@@ -262,6 +308,92 @@ class Faults:
             group = self._sim.cloud.group
             if group and group.state.holder and group.state.holder.receiver_id == node.receiver_id:
                 self._clean_stop(node)
+
+    # What receivers tell.
+
+    def _no_room(self) -> None:
+        node = self._target()
+        node.free = 1_000_000
+
+        def room() -> None:
+            node.free = PLENTY
+
+        lasts = self._for(0.5, 12.0, room)
+        self._note("no room", of=node.name, seconds=lasts)
+
+    def _out_of_sync(self) -> None:
+        node = self._target()
+        node.sync = SyncReport(state=self._random.choice((4, 5, 7)))
+
+        def in_sync() -> None:
+            node.sync = SyncReport()
+
+        lasts = self._for(0.5, 12.0, in_sync)
+        self._note("out of sync", of=node.name, seconds=lasts)
+
+    def _no_echo(self) -> None:
+        node = self._target()
+        self._tamper(node, "no echo", lambda beat: (beat.ClearField("echo_boot"), beat.ClearField("echo_number")))
+
+    def _future_epoch(self) -> None:
+        ahead = self._random.choice((1, 1_000, 2**50))
+        self._tamper(self._target(), "future epoch", lambda beat: setattr(beat, "epoch", beat.epoch + ahead))
+
+    def _tamper(self, node: ReceiverNode, what: str, change: Callable[[Any], object]) -> None:
+        """Its client is not ours: what its beats say is not so."""
+
+        def passes(message: Any) -> Any:
+            if not isinstance(message, role_service_pb2.AttendRequest) or message.WhichOneof("frame") != "beat":
+                return message
+            changed = role_service_pb2.AttendRequest()
+            changed.CopyFrom(message)
+            change(changed.beat)
+            return changed
+
+        before, node.road.passes = node.road.passes, passes
+
+        def honest() -> None:
+            node.road.passes = before
+
+        lasts = self._for(0.5, 8.0, honest)
+        self._note(what, of=node.name, seconds=lasts)
+
+    def _wall_clock(self) -> None:
+        """Somebody sets the wall clock of a machine by hours: it decides nothing."""
+        machine: ReceiverNode | CloudNode = self._random.choice((self._target(), self._sim.cloud))
+        machine.clock.ahead += self._random.choice((-1, 1)) * self._random.uniform(60.0, 40_000.0)
+        name = machine.name if isinstance(machine, ReceiverNode) else "cloud"
+        self._note("wall clock", of=name, ahead=machine.clock.ahead)
+
+    def _copied_folder(self) -> None:
+        """A second process with the same receiver id, on a copy of the data folder."""
+        node = self._target()
+        copy = self._copy_of(node)
+        copy.start()
+        if self._random.random() < 0.4:
+            self._for(0.5, 3.0, node.kill)
+        lasts = self._for(1.0, 12.0, copy.kill)
+        self._note("copied folder", of=node.name, seconds=lasts)
+
+    def _copy_of(self, node: ReceiverNode) -> ReceiverNode:
+        sim = self._sim
+        copy = next((each for each in sim.nodes if each.folder and each.receiver_id == node.receiver_id), None)
+        if copy is None:
+            copy = node.copied(Road(sim.world, f"{node.name}-copy", lambda: sim.cloud.service))
+            sim.nodes.append(copy)
+        return copy
+
+    def _restored(self, age: float) -> None:
+        """The cloud goes on from a copy that is as old as this."""
+        sim = self._sim
+        sim.cloud.copy()
+
+        def restore() -> None:
+            sim.cloud.restore()
+            self._note("restored", age=age)
+            self._for(0.1, 3.0, sim.cloud.start)
+
+        self._later(age, restore)
 
     # The ARC.
 
@@ -362,7 +494,7 @@ class Faults:
         """Nothing is wrong any more."""
         sim = self._sim
         self._note("ALL HEALED")
-        self.last_change = sim.world.now
+        self._changed()
         for disk in (sim.cloud.disk, *(node.disk for node in sim.receivers)):
             disk.full, disk.commit_takes = False, QUICK
         if sim.cloud.process is not None:
@@ -370,16 +502,20 @@ class Faults:
         if sim.cloud.service is None:
             sim.cloud.kill()
         sim.cloud.start()
+        for node in sim.nodes[len(sim.receivers) :]:
+            node.kill()
         for node in sim.receivers:
             node.road.takes = [wire_module.NEAR, wire_module.NEAR]
             node.road.set_cut(False, False)
+            node.road.passes = wire_module.unchanged
+            node.free, node.sync = PLENTY, SyncReport()
             node.arc.refuses, node.arc.fault, node.arc.cut = False, None, False
             node.arc.takes, node.arc.answers_in = arc_module.NEAR, arc_module.ANSWERS
-            for stream in tuple(node.road.streams):
-                stream.stick(False, False)
+            for stream in tuple(node.road.streams) if HEAL_UP else ():
+                stream.stick(False, stream.stuck_down)
             if node.process is not None:
                 node.process.resume()
-            if node.work is None or node.work.guard.stopping:
+            if node.work is None or node.work.guard.stopping or node.refused:
                 node.kill()
             node.start()
         for device in sim.devices:

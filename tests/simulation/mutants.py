@@ -1,24 +1,31 @@
-"""The guards of timing, broken on purpose: each of these has to be found by some seed, or the simulator proves nothing.
+"""The guards of the failover, broken on purpose: some seed has to find each, or the simulator proves nothing.
 
-Only tests can reach them. Each replaces one step of the real code with one that is wrong in one way.
+Only tests can reach them. Each replaces one step of the real code with one that is wrong in one way. The table at the
+end names for each the rule that it breaks, and a seed that finds it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from hotspare_cloud import copies
 from hotspare_cloud import group as cloud_group
-from hotspare_cloud.core import decide
+from hotspare_cloud.core import decide, losses, moves, order
 from hotspare_cloud.core.admission import Membership, check_attend
-from hotspare_cloud.core.state import Beat, EndEpoch, Event, GroupState, Parted
+from hotspare_cloud.core.state import Attended, Beat, EndEpoch, Event, GroupState, Parted
 from hotspare_cloud.core.window import Window
-from hotspare_cloud.delivery import Delivery
+from hotspare_cloud.delivery import Delivery, PullSession
+from hotspare_cloud.group import Group
 from hotspare_cloud.restore import stored_state
+from hotspare_cloud.store.base import Step
+from hotspare_cloud.store.sqlite import SqliteStore
 from hotspare_receiver.core.forwarder import Delivered, Forwarder, Sending
 from hotspare_receiver.core.lease import CloudState, LeaseGuard
+from hotspare_receiver.core.pull_watch import PullWatch
 from hotspare_receiver.work import Work
 from tests.simulation.disk import SimDatabase
 
@@ -118,14 +125,14 @@ def _end_of_stream_is_a_release() -> list[Patch]:
 
 def _no_hold() -> list[Patch]:
     """What was in hand of the old holder goes to the next one at once."""
-    real = decide._end
+    real = moves._end
 
     def end(state: GroupState, now: float) -> tuple[GroupState, list[Any]]:
         after, effects = real(state, now)
         assert isinstance(effects[0], EndEpoch)
         return replace(after, holds=state.holds), [EndEpoch(effects[0].epoch, hold=False)]
 
-    return [(decide, "_end", end)]
+    return [(moves, "_end", end)]
 
 
 def _holds_in_memory_only() -> list[Patch]:
@@ -164,7 +171,35 @@ def _restart_without_renewal() -> list[Patch]:
 
 def _deaf_holders_renew() -> list[Patch]:
     """A beat renews, whether or not its sender hears the cloud."""
-    return [(decide, "_renews", lambda state, event: True)]
+    return [(decide, "_renews", lambda *_: True)]
+
+
+def _every_pull_is_trusted() -> list[Patch]:
+    """Nobody looks whether the pull is dead while the beats live."""
+    return [(PullSession, "agrees", lambda *_: True), (PullWatch, "stuck", lambda *_: False)]
+
+
+def _late_confirmations_are_refused() -> list[Patch]:
+    """A confirmation under an epoch that has ended is taken for stale, and not for a fact."""
+    real = Group.confirm
+
+    async def confirm(self: Group, pull: Any, epoch: int, ranges: Any, *, last: bool) -> bool:
+        return await real(self, pull, epoch, ranges, last=last) if epoch == self.state.epoch else True
+
+    return [(Group, "confirm", confirm)]
+
+
+def _granted_before_it_is_stored() -> list[Patch]:
+    """An epoch is told to its holder a moment before it is durable."""
+    real = SqliteStore.save_step
+
+    async def save_step(self: SqliteStore, group_id: int, step: Step) -> bool:
+        if step.begun is None:
+            return await real(self, group_id, step)
+        asyncio.get_running_loop().call_later(0.05, lambda: asyncio.create_task(real(self, group_id, step)))
+        return False
+
+    return [(SqliteStore, "save_step", save_step)]
 
 
 def _send_before_noting() -> list[Patch]:
@@ -230,12 +265,13 @@ def _told_before_durable() -> list[Patch]:
 
 def _the_holder_itself_is_taken_for_a_new_process() -> list[Patch]:
     """After a restart of the cloud the return of a holder frees its own hold."""
-    real = decide._proved
+    real = decide._attended
 
-    def proved(state: GroupState, receiver_id: str, through: int, unless: str = "") -> GroupState:
-        return real(state, receiver_id, through)
+    def attended(state: GroupState, event: Attended, now: float) -> GroupState:
+        after = real(state, event, now)
+        return decide._proved(after, event.receiver_id, through=state.epoch)
 
-    return [(decide, "_proved", proved)]
+    return [(decide, "_attended", attended)]
 
 
 def _a_step_half_done_on_a_full_disk() -> list[Patch]:
@@ -256,29 +292,178 @@ def _the_word_of_a_dead_process_counts() -> list[Patch]:
     return [(cloud_group, "check_attend", unordered)]
 
 
-MUTANTS: dict[str, Callable[[], list[Patch]]] = {
-    mutant.__name__.removeprefix("_").replace("_", "-"): mutant
-    for mutant in (
-        _count_from_the_reply,
-        _skip_the_epoch_check,
-        _write_without_a_lease,
-        _confirm_before_the_arc,
-        _release_before_stored,
-        _lease_of_the_first_beat_only,
-        _end_of_stream_is_a_release,
-        _no_hold,
-        _holds_in_memory_only,
-        _a_release_frees_all_holds,
-        _restart_without_renewal,
-        _deaf_holders_renew,
-        _send_before_noting,
-        _devices_of_held_alarms_go_on,
-        _told_before_durable,
-        _the_holder_itself_is_taken_for_a_new_process,
-        _a_step_half_done_on_a_full_disk,
-        _the_word_of_a_dead_process_counts,
-    )
-}
+# The word of a process, and copied folders.
+
+
+def _a_copied_folder_is_a_proof() -> list[Patch]:
+    """A process in any folder proves that the one before it has ended."""
+
+    def proved(member: Membership, hello: Membership) -> str:
+        return member.incarnation if member.incarnation != hello.incarnation else ""
+
+    return [(cloud_group, "proved_ended", proved)]
+
+
+def _a_proof_reaches_all_processes() -> list[Patch]:
+    """A new process proves the end of all that its receiver ever started, and not of the one before it alone."""
+    real = decide._attended
+
+    def attended(state: GroupState, event: Attended, now: float) -> GroupState:
+        after = real(state, event, now)
+        return decide._proved(after, event.receiver_id, through=state.epoch) if event.proof else after
+
+    return [(decide, "_attended", attended)]
+
+
+def _grants_count_from_the_newest_beat() -> list[Patch]:
+    """A grant counts from the beat that was sent last, and not from the one that it names."""
+    real = LeaseGuard._granted
+
+    def granted(self: LeaseGuard, state: CloudState, now: float) -> LeaseGuard:
+        return real(self, replace(state, answers_beat=self.beats), now)
+
+    return [(LeaseGuard, "_granted", granted)]
+
+
+def _what_was_released_is_granted_again() -> list[Patch]:
+    """A grant for an epoch that was released is taken."""
+    over = property(lambda self: max(self.ended_through, self.fenced_through))
+    return [(LeaseGuard, "over_through", over)]
+
+
+# Operators, and moves.
+
+
+def _forget(**standing: Any) -> list[Patch]:
+    real = stored_state
+    return [(cloud_group, "stored_state", lambda facts: replace(real(facts), **standing))]
+
+
+def _a_pin_in_memory_only() -> list[Patch]:
+    """A restart of the cloud forgets who is pinned."""
+    return _forget(pin=None)
+
+
+def _a_pause_in_memory_only() -> list[Patch]:
+    """A restart of the cloud forgets that moves are paused."""
+    return _forget(pause=None)
+
+
+def _held_back_in_memory_only() -> list[Patch]:
+    """A restart of the cloud forgets who is held back."""
+    return _forget(losses=(), held_back=frozenset())
+
+
+def _a_loss_moves_while_paused() -> list[Patch]:
+    """While moves are paused, a loss moves the work all the same."""
+    return [(order, "_kept_by_pause", lambda state: set(state.posts))]
+
+
+def _failback_unless(**state_of: Any) -> list[Patch]:
+    real = order.failback_due
+    return [(order, "failback_due", lambda state, receiver_id: real(replace(state, **state_of), receiver_id))]
+
+
+def _failback_from_a_pinned_one() -> list[Patch]:
+    """One of higher order takes the work back from one that is pinned."""
+    real, target = _failback_unless(pin=None), moves.target
+
+    def targeted(state: GroupState, holder: Any, now: float) -> Any:
+        return target(replace(state, pin=None) if state.pin and state.pin.reached else state, holder, now)
+
+    return [*real, (moves, "target", targeted)]
+
+
+def _failback_to_one_that_is_held_back() -> list[Patch]:
+    """One that was lost again and again gets the work back."""
+    return _failback_unless(held_back=frozenset())
+
+
+def _losses_do_not_count() -> list[Patch]:
+    """Nobody counts who was lost how often."""
+    return [(losses, "counted", lambda state, *_: (state, []))]
+
+
+def _failback_without_delay() -> list[Patch]:
+    """One of higher order takes the work back as soon as it is there."""
+    real = order.failback_due
+
+    def due(state: GroupState, receiver_id: str) -> float | None:
+        return None if real(state, receiver_id) is None else state.attendance[receiver_id].back_since
+
+    return [(order, "failback_due", due)]
+
+
+# A database that was restored from a copy.
+
+
+def _restored_without_a_jump() -> list[Patch]:
+    """A restored database goes on with the next epoch, number and sequence."""
+
+    def marked(prepared: Path, at: float) -> None:
+        """Nothing is marked."""
+
+    return [(copies, "_marked", marked), (decide, "HIGHEST_FLOOR", -1)]
+
+
+def _restored_without_waiting() -> list[Patch]:
+    """A restored cloud gives out epochs at once, while leases may live that it knows nothing of."""
+    real = decide.restarted
+    return [(decide, "restarted", lambda *known: replace(real(*known), not_before=0.0))]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A guard that is broken."""
+
+    broken: Callable[[], list[Patch]]
+    rule: str
+    """What it breaks: a section of docs/failover.md's timing rules, or a rule."""
+    seed: int
+    """One that finds it."""
+
+
+def _named(*mutants: Mutant) -> dict[str, Mutant]:
+    return {mutant.broken.__name__.removeprefix("_").replace("_", "-"): mutant for mutant in mutants}
+
+
+MUTANTS = _named(
+    Mutant(_count_from_the_reply, "two clocks", 115),
+    Mutant(_grants_count_from_the_newest_beat, "two clocks", 6),
+    Mutant(_what_was_released_is_granted_again, "two clocks", 2),
+    Mutant(_lease_of_the_first_beat_only, "two clocks", 1),
+    Mutant(_write_without_a_lease, "two clocks", 6),
+    Mutant(_skip_the_epoch_check, "F7", 2),
+    Mutant(_granted_before_it_is_stored, "order of a change", 1),
+    Mutant(_send_before_noting, "order of a change", 1),
+    Mutant(_no_hold, "holds", 1),
+    Mutant(_holds_in_memory_only, "holds", 40),
+    Mutant(_a_release_frees_all_holds, "holds", 112),
+    Mutant(_devices_of_held_alarms_go_on, "A3", 1),
+    Mutant(_restart_without_renewal, "F11", 13),
+    Mutant(_confirm_before_the_arc, "A4", 1),
+    Mutant(_late_confirmations_are_refused, "F7", 14),
+    Mutant(_told_before_durable, "A1", 1),
+    Mutant(_release_before_stored, "F5", 25),
+    Mutant(_end_of_stream_is_a_release, "losses", 2),
+    Mutant(_deaf_holders_renew, "losses", 27),
+    Mutant(_every_pull_is_trusted, "losses", 134),
+    Mutant(_a_copied_folder_is_a_proof, "losses", 43),
+    Mutant(_a_proof_reaches_all_processes, "losses", 43),
+    Mutant(_the_holder_itself_is_taken_for_a_new_process, "losses", 13),
+    Mutant(_the_word_of_a_dead_process_counts, "losses", 27),
+    Mutant(_a_step_half_done_on_a_full_disk, "order of a change", 1),
+    Mutant(_failback_without_delay, "F4", 1),
+    Mutant(_a_loss_moves_while_paused, "F8", 7),
+    Mutant(_failback_from_a_pinned_one, "F8", 1),
+    Mutant(_a_pin_in_memory_only, "F8", 2),
+    Mutant(_a_pause_in_memory_only, "F8", 113),
+    Mutant(_losses_do_not_count, "F9", 1),
+    Mutant(_failback_to_one_that_is_held_back, "F9", 1),
+    Mutant(_held_back_in_memory_only, "F9", 1),
+    Mutant(_restored_without_a_jump, "F11", 1),
+    Mutant(_restored_without_waiting, "F11", 1),
+)
 """By the name on the command line."""
 
 
@@ -286,6 +471,6 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
 def broken(name: str) -> Iterator[None]:
     """Break a guard. Empty: none."""
     with ExitStack() as stack:
-        for target, attribute, wrong in MUTANTS[name]() if name else ():
+        for target, attribute, wrong in MUTANTS[name].broken() if name else ():
             stack.enter_context(mock.patch.object(target, attribute, wrong))
         yield

@@ -1,8 +1,10 @@
 """Run seeds of the simulator, or show one.
 
-python -m tests.simulation.run --seeds 1..500      run them on all cores; tell those that fail
-python -m tests.simulation.run --trace 17          the whole history of seed 17, to be read from top to bottom
-python -m tests.simulation.run --mutant NAME ...   the same with a guard broken on purpose (tests/simulation/mutants.py)
+make simulate SEEDS=1..500             run them on all cores; tell those that fail
+make simulate SEED=17                  the whole history of seed 17, to be read from top to bottom
+make simulate SEED=17 MUTANT=no-hold   either with a guard broken on purpose (tests/simulation/mutants.py)
+
+python -m tests.simulation.run --mutants 400 tells for each guard that is broken the first seed that finds it.
 """
 
 import argparse
@@ -66,7 +68,7 @@ def run_seeds(seeds: Iterable[int], mutant: str = "", workers: int | None = None
 
 def replay_command(seed: int, mutant: str = "") -> str:
     """What shows a seed."""
-    return f"python -m tests.simulation.run --trace {seed}" + (f" --mutant {mutant}" if mutant else "")
+    return f"make simulate SEED={seed}" + (f" MUTANT={mutant}" if mutant else "")
 
 
 def show(seed: int, mutant: str = "") -> Result:
@@ -92,8 +94,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1..500", metavar="A..B", help="seeds to run, both ends included")
     parser.add_argument("--trace", type=int, metavar="SEED", help="show the history of one seed")
     parser.add_argument("--mutant", default="", choices=["", *MUTANTS], help="break a guard")
+    parser.add_argument("--mutants", type=int, metavar="LAST", help="find each broken guard by seeds from 1 to this")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     options = parser.parse_args(arguments)
+    if options.mutants is not None:
+        return _find_mutants(options.mutants)
     if options.trace is not None:
         return int(show(options.trace, options.mutant).violation is not None)
     first, _, last = options.seeds.partition("..")
@@ -108,6 +113,24 @@ def main(arguments: list[str] | None = None) -> int:
             )
     _report(results, time.monotonic() - begun)
     return int(any(summary.violation for summary in results))
+
+
+def _find_mutants(last: int) -> int:
+    """Print the first seed that finds each, and fails for no other reason."""
+    sound: dict[int, bool] = {}
+    missed = 0
+    for name, mutant in MUTANTS.items():
+        for seed in range(1, last + 1):
+            violation = run_seed(seed, name).violation
+            if violation and seed not in sound:
+                sound[seed] = not run_seed(seed).violation
+            if violation and sound[seed]:
+                print(f"{name:<50} {mutant.rule:<18} {seed:>4}  {violation}", flush=True)
+                break
+        else:
+            missed += 1
+            print(f"{name:<50} {mutant.rule:<18} none", flush=True)
+    return int(missed > 0)
 
 
 def _report(results: list[Summary], took: float) -> None:

@@ -29,13 +29,14 @@ CONNECT_LIMIT = 3.0
 DEAF = 0.1
 """Part of the cuts of which keepalive tells a side nothing."""
 
+Metadata = tuple[tuple[str, str], ...]
 Handler = Callable[[AsyncIterator[Any], Any], AsyncIterator[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
     path: str
-    metadata: tuple[tuple[str, str], ...]
+    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Road:
         self.cut = [False, False]
         self.takes = [NEAR, NEAR]
         self.streams: list[Stream] = []
+        self.passes: Callable[[Any], Any] = unchanged
+        """What becomes of a message to the cloud: some clients are not ours."""
         self._cuts = 0
 
     def set_cut(self, up: bool, down: bool, *, unnoticed: bool = False) -> None:
@@ -164,7 +167,7 @@ class Stream:
 
     count = 0
 
-    def __init__(self, road: Road, process: Process, path: str, metadata: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, road: Road, process: Process, path: str, metadata: Metadata) -> None:
         Stream.count += 1
         self.road = road
         self.path = path
@@ -194,7 +197,7 @@ class Stream:
         """Send a message."""
         if self._client_over:
             raise self._rpc_error() if not self._cancelled else asyncio.InvalidStateError("the call is done")
-        self._up.send(_Frame(message))
+        self._up.send(_Frame(self.road.passes(message)))
         await asyncio.sleep(0)
 
     async def done_writing(self) -> None:
@@ -242,6 +245,11 @@ class Stream:
         """A direction may be free again."""
         self._up.pump()
         self._down.pump()
+
+    @property
+    def stuck_down(self) -> bool:
+        """Whether nothing comes down any more."""
+        return self._down.stuck
 
     def stick(self, up: bool, down: bool) -> None:
         """Nothing passes any more, though the connection lives."""
@@ -364,7 +372,7 @@ class Stream:
     async def _serve(self, handler: Handler) -> None:
         error: HotspareError | str | None = None
         try:
-            async for message in handler(self._each_request(), _Context(self._metadata)):
+            async for message in handler(self._each_request(), CallContext(self._metadata)):
                 self._down.send(_Frame(message))
                 await asyncio.sleep(0)
         except HotspareError as refusal:
@@ -424,15 +432,20 @@ class Stream:
             self.road.world.after(self.road.world.random.uniform(*KEEPALIVE), self.lose_at_client)
 
 
-class _Context:
+class CallContext:
     """What the services ask of a call."""
 
-    def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, metadata: Metadata) -> None:
         self._metadata = metadata
 
-    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+    def invocation_metadata(self) -> Metadata:
         """The credentials."""
         return self._metadata
+
+
+def unchanged(message: Any) -> Any:
+    """What a client of ours sends."""
+    return message
 
 
 class SimChannel:
@@ -445,7 +458,7 @@ class SimChannel:
     def stream_stream(self, path: str, **_: Any) -> Callable[..., Stream]:
         """A method with streams both ways."""
 
-        def call(metadata: tuple[tuple[str, str], ...] = ()) -> Stream:
+        def call(metadata: Metadata = ()) -> Stream:
             return Stream(self._road, self._process, path, metadata)
 
         return call

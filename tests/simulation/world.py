@@ -7,18 +7,24 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
 from hotspare_model.errors import HotspareError
-from tests.simulation.history import History
+from tests.proof.checker import Checker
+from tests.proof.facts import Fact, Note
+from tests.proof.history import History, Violation
 from tests.simulation.loop import SimLoop
 
 Call = Callable[..., object]
 Connect = Callable[
     ["Process", Callable[[], asyncio.Protocol], str], Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]
 ]
+
+WALL = datetime(2026, 5, 4, 6, 0, tzinfo=UTC)
+"""What a wall clock shows that was never set, at second 0 of its machine."""
 
 SPIN_TURNS, SPIN_SECONDS = 5_000, 0.2
 """Events, and the time in which so many of them mean that a loop goes on and on without waiting for anything."""
@@ -27,10 +33,19 @@ SPIN_TURNS, SPIN_SECONDS = 5_000, 0.2
 class World:
     """True time and all that is going to happen in it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, traced: bool = False) -> None:
+        """`traced`: keep the history, to be read. Judged it is in any case."""
         self.now = 0.0
         self.random = Random(seed)
         self.history = History()
+        self.checker: Checker
+        self.violation: Violation | None = None
+        """The first promise that was broken."""
+        self.error: BaseException | None = None
+        """For a defect: what was raised."""
+        self.traced = traced
+        self.attempts = 0
+        """Messages that were written to ARCs."""
         self.ended = False
         self._queue: list[tuple[float, int, Call, tuple[Any, ...]]] = []
         self._count = 0
@@ -49,7 +64,7 @@ class World:
     def run(self, until: float) -> None:
         """Let time pass, until it is `until`, or something was violated."""
         queue = self._queue
-        while queue and queue[0][0] <= until and self.history.violation is None:
+        while queue and queue[0][0] <= until and self.violation is None:
             self.now, _, call, args = heappop(queue)
             call(*args)
             self._turns += 1
@@ -59,23 +74,39 @@ class World:
                         "world", f"{SPIN_TURNS} events within {self.now - self._looked:.3f} s: a loop that spins"
                     )
                 self._looked = self.now
-        if self.history.violation is None:
+        if self.violation is None:
             self.now = until
 
-    def note(self, actor: str, kind: str, **details: object) -> None:
-        """Write down what happened."""
-        if not self.ended:
-            self.history.note(self.now, actor, kind, details)
+    def add(self, fact: Fact) -> None:
+        """Write down and judge what an actor did."""
+        if self.ended:
+            return
+        if self.traced:
+            self.history.add(fact)
+        self.checker.take(fact)
+        self.look()
+
+    def look(self) -> None:
+        """Whether the checker found something."""
+        if self.checker.violations and self.violation is None:
+            first = self.checker.violations[0]
+            self.violated(first.rule, first.problem)
+
+    def note(self, actor: str, what: str, **details: object) -> None:
+        """Write down what else happened, for people."""
+        if self.traced and not self.ended:
+            self.history.add(Note(self.now, actor, what, details))
 
     def violated(self, rule: str, problem: str) -> None:
-        """A promise was broken."""
-        if not self.ended:
-            self.history.violated(self.now, rule, problem)
+        """A promise was broken; the first one counts."""
+        if self.violation is None and not self.ended:
+            self.violation = Violation(self.now, rule, problem)
+            self.note("checker", "VIOLATION", rule=rule, problem=problem)
 
     def defect(self, actor: str, problem: str, error: object = None) -> None:
         """The code under test failed in a way that it never may."""
         if not self.ended:
-            self.history.error = self.history.error or (error if isinstance(error, BaseException) else None)
+            self.error = self.error or (error if isinstance(error, BaseException) else None)
             self.violated("defect", f"{actor}: {problem}")
 
 
@@ -85,11 +116,17 @@ class Clock:
     def __init__(self, world: World, rate: float, start: float) -> None:
         self._world = world
         self.rate = rate
+        self.ahead = 0.0
+        """Seconds by which the wall clock beside it was set."""
         self._start = start
 
     def now(self) -> float:
         """What it shows."""
         return self._start + self._world.now * self.rate
+
+    def wall(self) -> datetime:
+        """What the wall clock of the same machine shows."""
+        return WALL + timedelta(seconds=self.now() + self.ahead)
 
     def true(self, reading: float) -> float:
         """The true time of a reading."""
@@ -200,6 +237,11 @@ def boottime() -> float:
     """Stands for the clock of the code under test."""
     assert Process.running is not None
     return Process.running.now()
+
+
+def wall_time() -> float:
+    """Stands for `time.time` of the code under test."""
+    return Process.running.clock.wall().timestamp() if Process.running is not None else WALL.timestamp()
 
 
 def _nothing() -> None:

@@ -157,3 +157,11 @@ def test_f7_a_second_process_from_a_copy_of_the_data_folder_is_refused_while_the
     assert caught.value.reason is Reason.MACHINE_MISMATCH
     check_attend(known, copy, ended=False, here=False)
     assert not same_folder(known, copy), "its lock is no proof that the other one has ended"
+
+
+def test_g7_one_that_believes_in_a_role_that_it_lost_is_told_although_it_is_known_as_alone() -> None:
+    alone = replace(HOST, role=None, generation=7, incarnation="a", start=1)
+    with pytest.raises(HotspareError) as caught:
+        check_attend(alone, replace(hello("b", 2), generation=3), ended=False, here=False)
+    assert caught.value.reason is Reason.NOT_A_MEMBER
+    check_attend(alone, replace(hello("b", 2, folder_id=""), generation=0), ended=False, here=False)

@@ -42,6 +42,14 @@ def test_g7_the_second_takes_over_with_a_hold_when_the_first_is_lost(trial: Tria
     assert trial.working == "anna"
 
 
+def test_g7_among_lone_ones_the_earlier_membership_comes_first() -> None:
+    trial = alone("anna", "bert", "carl")
+    trial.join("anna", None, 9)
+    trial.arrive("carl", "anna", "bert")
+    trial.lose("carl", "anna", "bert")
+    assert trial.move == ("bert", Reason.CONNECTION_LOST)
+
+
 def test_g7_after_a_restart_of_the_cloud_the_earlier_one_waits_for_the_later_one_that_works(trial: Trial) -> None:
     trial.arrive("bert", "anna")
     trial.restart_cloud()

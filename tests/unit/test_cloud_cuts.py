@@ -63,6 +63,46 @@ def test_f3_one_that_beats_and_does_not_hear_is_lost_suspect_after_the_newest_st
     assert trial.now - sent < SUSPECT + 0.3
 
 
+@pytest.mark.parametrize(("age", "late"), [(0.5, 0.2), (1.5, 0.7)])
+def test_f3_on_a_slow_link_too_it_counts_from_the_state_and_not_from_the_beat_that_echoed_it(
+    trial: Trial, age: float, late: float
+) -> None:
+    """`late`: a beat has to come without a new echo before it shows."""
+    trial.attend("host")
+    trial.beat("host", echo_age=age)
+    trial.arrive("one")
+    for _ in range(5):
+        trial.run(BEAT, "one")
+        trial.beat("host", echo_age=age)
+    sent = trial.hearing["host"] = trial.now - age
+    while trial.working == "host":
+        trial.run(STEP)
+        if round(trial.now - sent - age, 6) % BEAT == 0:
+            trial.beat("host")
+            trial.beat("one")
+    assert trial.move == ("one", Reason.SILENT)
+    assert SUSPECT - STEP <= trial.now - sent < SUSPECT + late
+
+
+def test_f7_a_beat_soon_after_another_is_granted_as_well(trial: Trial) -> None:
+    trial.arrive("host", "one")
+    trial.run(5, "host", "one")
+    trial.hearing["host"] = trial.now - 0.1
+    trial.now += 0.5 * BEAT
+    assert granted(trial.beat("host"), "host")
+    assert trial.state.holder
+    assert trial.state.holder.lease_until == trial.now + SETTINGS.lease.total_seconds()
+
+
+def test_f3_one_whose_echoes_are_never_fresh_is_never_present(trial: Trial) -> None:
+    trial.attend("host")
+    for _ in range(10):
+        trial.now += BEAT
+        trial.beat("host", echo_age=SUSPECT + 0.1)
+    assert trial.working is None
+    assert not trial.state.attendance["host"].deaf
+
+
 def test_f7_one_that_does_not_hear_gets_no_lease_before_it_is_lost(trial: Trial) -> None:
     trial.arrive("host", "one")
     trial.run(20, "host", "one")

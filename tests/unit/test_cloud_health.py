@@ -207,6 +207,19 @@ def test_f5_what_becomes_of_a_hand_over_when_the_holder_itself_is_all_that_is_le
     assert trial.ended == [EndEpoch(1, hold=False)]
 
 
+def test_f8_the_time_that_nobody_worked_counts_from_the_release(trial: Trial) -> None:
+    trial.arrive("host")
+    trial.run(5, "host")
+    trial.run(0.7)
+    trial.stopping = {"host"}
+    trial.release()
+    released = trial.now
+    trial.part("host")
+    trial.run(20)
+    trial.arrive("one")
+    assert trial.begun[-1].gap == pytest.approx(trial.now - released)
+
+
 # F4: in sync.
 
 

@@ -46,6 +46,7 @@ def switched(trial: Trial, who: str) -> None:
 def test_f8_a_switchover_is_a_hand_over_with_its_operator_and_why(trial: Trial) -> None:
     trial.switch("two", "olga", "because")
     assert (trial.working, trial.yielding) == ("host", "two")
+    trial.run(0.6)
     trial.release()
     begun = trial.begun[-1]
     assert (begun.receiver_id, begun.reason, begun.operator, begun.detail) == (
@@ -140,6 +141,7 @@ def test_f8_the_pin_ends_when_the_pinned_one_leaves(trial: Trial) -> None:
     assert trial.move == ("host", Reason.LEFT)
     assert trial.state.pin is None
     assert trial.kinds[-1] is Kind.PIN_ENDED
+    assert "left the group" in trial.notes[-1].detail
 
 
 def test_f8_another_switchover_takes_the_pins_place(trial: Trial) -> None:

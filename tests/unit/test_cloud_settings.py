@@ -76,6 +76,9 @@ def test_f11_the_longer_lease_is_not_forgotten_at_the_second_restart_either() ->
     trial.set(**SHORT)
     for _ in range(3):
         trial.restart_cloud()
+        trial.arrive("host", "one")
+        trial.run(1, "host", "one", every=0.2)
+    trial.restart_cloud()
     assert trial.state.holder
     assert trial.state.holder.lease_until == trial.now + 60
 

@@ -1,6 +1,6 @@
 """A pull that is dead while the beats live (core/pull_watch.py)."""
 
-from hotspare_receiver.core.pull_watch import APART_AFTER, STUCK_AFTER, WINDOW, PullWatch
+from hotspare_receiver.core.pull_watch import APART_AFTER, STUCK_AFTER, UNTOLD_AFTER, WINDOW, PullWatch
 
 
 def test_timing_4_a_pull_that_agrees_is_not_stuck() -> None:
@@ -83,3 +83,15 @@ def test_timing_4_that_does_not_count_while_no_pull_is_wanted_nor_over_a_new_str
     watch = PullWatch().told((0, 0), (1, 0), 0.0)
     assert watch.told((0, 0), (0, 0), 99.0, wanted=False).broken(99.0) is None
     assert watch.connected().told((0, 0), (1, 0), 99.0).broken(99.0) is None
+
+
+def test_timing_4_confirmations_that_get_no_answer_open_the_pull_anew() -> None:
+    """What goes up in the pull is lost, although deliveries come, and both sides agree on those."""
+    watch = PullWatch()
+    agreed = (7, 3)
+    for now in (0.0, 1.0, 2.0, UNTOLD_AFTER - 0.1):
+        watch = watch.told(agreed, agreed, now, untold=True, answers=5)
+        assert not watch.stuck(now)
+    assert watch.told(agreed, agreed, UNTOLD_AFTER, untold=True, answers=5).stuck(UNTOLD_AFTER)
+    assert not watch.told(agreed, agreed, UNTOLD_AFTER, untold=True, answers=6).stuck(UNTOLD_AFTER), "one was answered"
+    assert not watch.told(agreed, agreed, UNTOLD_AFTER, untold=False, answers=5).stuck(UNTOLD_AFTER), "none waits"

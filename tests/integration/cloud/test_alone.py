@@ -5,7 +5,6 @@ import asyncio
 import grpc
 
 from hotspare.v1 import group_pb2, role_service_pb2
-from hotspare_cloud.core.admission import MOST_ALONE
 from hotspare_model.errors import Reason
 from hotspare_rpc.channel import open_channel
 from hotspare_rpc.credentials import BearerToken
@@ -18,6 +17,7 @@ from tests.integration.cloud.together import Together
 
 together = Together()
 
+MOST = 16
 LOST = SEDATE.reconnect_grace.total_seconds() + 0.5
 
 
@@ -157,7 +157,7 @@ async def test_g7_taking_a_role_elsewhere_ends_working_alone(channel: grpc.aio.C
 
 @together
 async def test_g7_no_more_than_so_many_are_known(channel: grpc.aio.Channel, account: Account) -> None:
-    for _ in range(MOST_ALONE):
+    for _ in range(MOST):
         line = await Receiver(channel, account).attend()
         assert not line.ended
     one_more = Receiver(channel, account)
