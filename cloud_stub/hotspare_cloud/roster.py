@@ -86,9 +86,11 @@ async def leave(
                 _log, logging.INFO, "member_left", **group.name(), receiver=receiver_id, role=_role(member),
                 operator=note.operator or None,
             )  # fmt: skip
-            line = group.lines.pop(receiver_id, None)
+            # The line stays: the same process may attend again, and its states are numbered on.
+            line = group.lines.get(receiver_id)
             if line is not None and line.session is not None:
                 line.session.end(error)
+                line.session, line.beat = None, 0
             group.reports.pop(receiver_id, None)
             group.last_seen.pop(receiver_id, None)
         await group.step(PostsChanged(posts_of(group.members), dict(released)), former=former)

@@ -77,6 +77,7 @@ class AlarmPath:
         self._health = HealthWatch(self._clock, self._facts, self._health_changed)
         self._pull_watch = PullWatch()
         self._streams = 0
+        self._answers = 0
         self._attendance: Attendance | None = None
         self._told: Told | None = None
         self._acknowledged = asyncio.Event()
@@ -273,6 +274,7 @@ class AlarmPath:
 
     def stored(self, epoch: int, ranges: Sequence[Range], never_delivered: Sequence[Range]) -> None:
         """The cloud has confirmations durably, or dropped them."""
+        self._answers += 1
         self._work.stored(epoch, ranges, never_delivered)
 
     # How.
@@ -292,10 +294,17 @@ class AlarmPath:
             watch = watch.connected()
         wanted = self.pull_epoch != 0 and not self._work.guard.draining
         cloud = (told.pull_id, told.last_delivery)
-        self._pull_watch = watch = watch.told(cloud, self._pull.position, now, wanted=wanted)
+        self._pull_watch = watch = watch.told(
+            cloud,
+            self._pull.position,
+            now,
+            wanted=wanted,
+            untold=bool(self._work.unstored()),
+            answers=self._answers,
+        )
         if watch.stuck(now):
             self._pull_watch = watch.opened_anew(now)
-            self._pull.reopen("the cloud's count of deliveries differs from ours")
+            self._pull.reopen("it does not agree with the cloud's, or our confirmations get no answer")
 
     async def _hand_over(self, timeout: timedelta) -> None:
         """Give back what is held, and wait until the cloud has seen that."""

@@ -9,9 +9,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from math import isfinite
+from math import inf, isfinite
 
 from hotspare_model.group import GroupSettings
+from hotspare_model.lease import WRITE_DELAY
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.core.forwarder import Delivered, Forwarder, Outcome, Progress, Sending
 from hotspare_receiver.core.health import OutputFacts
@@ -62,6 +63,9 @@ class Work:
         self._refused = 0
         self._lease_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
+        self._settle_timer: asyncio.TimerHandle | None = None
+        self._unsure_until = -inf
+        """Until then something that was written, and got no answer, may still reach the ARC."""
         self.scope = ""
         self.settings = GroupSettings()
         self.counters = PathCounters()
@@ -197,7 +201,7 @@ class Work:
         self.fence()
         for output in self._outputs.values():
             output.close()
-        for timer in (self._lease_timer, self._drain_timer):
+        for timer in (self._lease_timer, self._drain_timer, self._settle_timer):
             if timer is not None:
                 timer.cancel()
 
@@ -224,6 +228,9 @@ class Work:
         delivered = sending.delivered
         self._journal.note_attempt(self.scope, delivered, attempt, forwarded_code)
         self._refused += attempt.outcome is Outcome.REFUSED
+        output = self._outputs.get(attempt.output)
+        if attempt.outcome is Outcome.UNKNOWN and output is not None:
+            self._unsure_until = max(self._unsure_until, output.last_write + WRITE_DELAY.total_seconds())
         confirmed = self._forwarder.finished(attempt.output, delivered, attempt.outcome, self._clock.now())
         if confirmed is not None:
             self._confirm((confirmed,))
@@ -315,6 +322,11 @@ class Work:
             return
         if self._journal.unwritten_confirmations or self._journal.unstored(self.scope):
             return
+        unsure = self._unsure_until - self._clock.now()
+        if unsure > 0:
+            # Released now, the next one could write the same alarm before it (timing: X).
+            self._settle_after(unsure)
+            return
         if not self._guard.held:
             released = self._guard.released_through
             self._guard, _ = self._guard.settle(self._clock.now())
@@ -323,6 +335,11 @@ class Work:
             return
         log_event(_log, logging.WARNING, "work_released", epoch=self._guard.held)
         self._step(self._guard.release(self._clock.now()))
+
+    def _settle_after(self, seconds: float) -> None:
+        if self._settle_timer is not None:
+            self._settle_timer.cancel()
+        self._settle_timer = asyncio.get_running_loop().call_later(seconds, self._settle)
 
     def _hopeless(self) -> set[str]:
         """Outputs that have shown nothing for so long that an answer from there is not worth `drain_timeout` (F5)."""

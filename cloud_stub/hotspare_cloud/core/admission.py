@@ -126,7 +126,8 @@ def check_attend(member: Membership | None, hello: Membership, *, ended: bool, h
         HotspareError: NOT_A_MEMBER, HOT_SPARE_ENDED, MACHINE_MISMATCH, INCARNATION_SUPERSEDED, START_BEHIND.
     """
     receiver_id = hello.receiver_id
-    if member is None:
+    # One that still believes in a role is told, also where another process of it has attended without one since.
+    if member is None or (member.role is None and hello.generation):
         if ended:
             raise HotspareError(Reason.HOT_SPARE_ENDED, "the hot spare was switched off", generation="")
         raise HotspareError(Reason.NOT_A_MEMBER, "this receiver holds no role", receiver_id=receiver_id)

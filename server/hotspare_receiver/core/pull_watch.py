@@ -2,7 +2,8 @@
 
 1. The cloud tells with each state which pull it has open and what it sent last in it. We must have that pull, and must
    have received as much, soon after. How much the cloud has sent meanwhile does not matter.
-2. Where both disagree for STUCK_AFTER, the pull is opened anew, by either side.
+2. Where both disagree for STUCK_AFTER, the pull is opened anew, by either side. So it is where confirmations wait, and
+   for UNTOLD_AFTER none was answered: what goes up in it may be lost although deliveries still come.
 3. The second time within WINDOW this receiver can't take alarms (F3), until WINDOW has passed without another time.
 4. Nor can it when the cloud says for APART_AFTER that it does not have our pull, however often that was opened.
 
@@ -13,6 +14,9 @@ from dataclasses import dataclass, replace
 
 STUCK_AFTER = 1.5
 """Seconds that both sides may disagree."""
+
+UNTOLD_AFTER = 3.0
+"""Seconds that no confirmation may be answered; longer, for the cloud's disk may be slow."""
 
 WINDOW = 30.0
 """Seconds within which a second disagreement counts, and after which all is forgotten."""
@@ -31,22 +35,47 @@ class PullWatch:
     """When it began. None: both agree."""
     apart_since: float | None = None
     """Since when the cloud has none of our pulls, though we want one."""
+    untold_since: float | None = None
+    """Since when confirmations wait and none was answered."""
+    answers: int = 0
     last_opened_anew: float | None = None
     broken_since: float | None = None
     """When the first of those disagreements was that follow each other within WINDOW; None: there was one at most."""
 
-    def told(self, cloud: tuple[int, int], ours: tuple[int, int], now: float, *, wanted: bool = True) -> "PullWatch":
+    def told(
+        self,
+        cloud: tuple[int, int],
+        ours: tuple[int, int],
+        now: float,
+        *,
+        wanted: bool = True,
+        untold: bool = False,
+        answers: int = 0,
+    ) -> "PullWatch":
         """The cloud's (pull id, last delivery) arrived; `ours` is the same as we have it.
 
-        `wanted`: whether we want to have a pull at all.
+        `wanted`: whether we want to have a pull at all. `untold`: whether confirmations wait to be answered; `answers`:
+        how many answers came so far.
         """
         same_pull = cloud[0] == ours[0] != 0
         apart_since = None if same_pull or not wanted else _earlier(self.apart_since, now)
         pull_id, claimed, since = self._disagreement(cloud, ours, now)
-        return replace(self, pull_id=pull_id, claimed=claimed, since=since, apart_since=apart_since)
+        waits = untold and ours[0] != 0
+        untold_since = None if not waits else now if answers != self.answers else _earlier(self.untold_since, now)
+        return replace(
+            self,
+            pull_id=pull_id,
+            claimed=claimed,
+            since=since,
+            apart_since=apart_since,
+            untold_since=untold_since,
+            answers=answers,
+        )
 
     def stuck(self, now: float) -> bool:
         """Whether the pull is to be opened anew."""
+        if self.untold_since is not None and now - self.untold_since >= UNTOLD_AFTER:
+            return True
         return self.since is not None and now - self.since >= STUCK_AFTER
 
     def opened_anew(self, now: float) -> "PullWatch":

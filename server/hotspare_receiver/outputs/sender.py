@@ -83,6 +83,11 @@ class Dc09Output:
         """Its name."""
         return self.config.name
 
+    @property
+    def last_write(self) -> float:
+        """When something was written last, by the monotonic clock; -inf before."""
+        return self._last_write
+
     def snapshot(self) -> OutputSnapshot:
         """How it is."""
         link = self._link
