@@ -115,7 +115,7 @@ class Work:
     def belong_to(self, scope: str) -> None:
         """Work for this group from now on. In another group nothing of the old one means anything."""
         if scope == self.scope:
-            self._guard = self._guard.attending_again()
+            self._step(self._guard.attending_again(self._clock.now()))
             return
         self.fence()
         self.scope = scope

@@ -217,7 +217,19 @@ def test_f5_a_clean_stop_drains_by_itself() -> None:
     guard, changes = holding().stop(101.0)
     assert changes == (Draining(1, ""),)
     assert (guard.stopping, guard.may_take(101.0)) == (True, False)
-    assert guard.attending_again().may_take(101.0)
+    guard, changes = guard.attending_again(101.0)
+    assert changes == (Resumed(1),), "what was given back has to be delivered anew"
+    assert guard.may_take(101.0)
+
+
+def test_f5_attending_in_another_role_does_not_end_a_wish_to_yield() -> None:
+    """Found by the simulator: what had been given back unseen was passed by a later alarm of its device."""
+    guard, _ = holding().heard(state(2, 1, yield_to="spare"), 101.0)
+    guard, changes = guard.attending_again(101.1)
+    assert changes == ()
+    assert not guard.may_take(101.1)
+    guard, changes = guard.heard(state(3, 1), 101.2)
+    assert changes == (Resumed(1),)
 
 
 def test_f5_what_is_released_stays_released_and_is_told_as_a_level() -> None:

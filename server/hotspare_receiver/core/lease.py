@@ -191,9 +191,9 @@ class LeaseGuard:
         """Nothing may be written any more under any epoch that was ours so far, whatever the cloud says."""
         return self._changed_to(replace(self, fenced_through=self.offered_epoch), now)
 
-    def attending_again(self) -> "LeaseGuard":
-        """We want to work again, in the same group. What is over stays so."""
-        return replace(self, stopping=False, yield_to="")
+    def attending_again(self, now: float) -> tuple["LeaseGuard", tuple[Change, ...]]:
+        """We want to work again, in the same group. What is over stays so; a wish to yield is the cloud's to end."""
+        return self._changed_to(replace(self, stopping=False), now)
 
     # How.
 
