@@ -40,7 +40,9 @@ class Moves:
         previous, self._forgotten = None if self._forgotten else self._epochs.current, False
         if previous is not None and fact.why in LOSSES:
             self.losses += 1
-            self._losses_of[previous.receiver].append(fact.at)
+            # One that could not deliver from the start of its epoch is no loss, and here that is not known.
+            if fact.why is not Why.UNHEALTHY:
+                self._losses_of[previous.receiver].append(fact.at)
             self._lost_at[previous.receiver] = fact.at
         if previous is not None and previous.receiver != fact.receiver:
             self._check_pause(fact, previous)

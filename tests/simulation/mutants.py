@@ -438,7 +438,7 @@ MUTANTS = _named(
     Mutant(_send_before_noting, "order of a change", 1),
     Mutant(_no_hold, "holds", 1),
     Mutant(_holds_in_memory_only, "holds", 40),
-    Mutant(_a_release_frees_all_holds, "holds", 112),
+    Mutant(_a_release_frees_all_holds, "holds", 164),
     Mutant(_devices_of_held_alarms_go_on, "A3", 1),
     Mutant(_restart_without_renewal, "F11", 13),
     Mutant(_confirm_before_the_arc, "A4", 1),
