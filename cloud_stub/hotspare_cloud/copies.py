@@ -8,6 +8,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hotspare_cloud.core.state import Kind
 from hotspare_cloud.store.base import HistoryLine
 from hotspare_cloud.store.schema import MIGRATIONS
 from hotspare_cloud.store.sqlite import DATABASE_NAME
+from hotspare_cloud.store.sqlite_groups import settings_from_json
 from hotspare_cloud.store.sqlite_steps import add_lines, standing_from_json, standing_to_json
 from hotspare_store.database import Database
 from hotspare_store.folder import DataFolder, DataFolderError
@@ -89,7 +91,7 @@ def restore(data: Path, source: Path, *, replace_existing: bool) -> Restored:
         _remove(prepared)
         try:
             _copy(source, prepared)
-            restored = _marked(prepared, time.time())
+            restored = _marked(prepared, time.time(), _longest_leases(database))
             kept = _put_aside(database) if database.exists() else None
             os.replace(prepared, database)
             _sync(folder.path)
@@ -121,8 +123,11 @@ def _copy(source: Path, target: Path) -> None:
         os.close(descriptor)
 
 
-def _marked(prepared: Path, at: float) -> Restored:
-    """Check a copy, bring it up to this version, and let it go on above all that was given out since."""
+def _marked(prepared: Path, at: float, leases: Mapping[tuple[str, str], float]) -> Restored:
+    """Check a copy, bring it up to this version, and let it go on above all that was given out since.
+
+    `leases` are the longest ones, in seconds, that the database of before may have given, by account and sub account.
+    """
     problem = _problem(prepared)
     if problem:
         raise DataFolderError(f"the copy is damaged, or no database of a cloud: {problem}")
@@ -132,9 +137,10 @@ def _marked(prepared: Path, at: float) -> Restored:
     try:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("BEGIN IMMEDIATE")
-        groups = db.execute("SELECT group_id, standing FROM grp").fetchall()
+        groups = db.execute("SELECT group_id, arc_id, sub_account, standing FROM grp").fetchall()
         for group in groups:
-            _mark_group(db, group["group_id"], group["standing"], at)
+            lease = leases.get((group["arc_id"], group["sub_account"]), 0.0)
+            _mark_group(db, group["group_id"], group["standing"], at, lease)
         jump = SEQUENCE_JUMP + int(at) % 9_999
         db.execute("UPDATE account_line SET last_sequence = last_sequence + ?", (jump,))
         db.execute("UPDATE grp SET sequence_base = sequence_base + ?", (jump,))
@@ -146,13 +152,30 @@ def _marked(prepared: Path, at: float) -> Restored:
         db.close()
 
 
-def _mark_group(db: sqlite3.Connection, group_id: int, standing_text: str, at: float) -> None:
+def _longest_leases(database: Path) -> dict[tuple[str, str], float]:
+    """The longest lease that each group of a database may have given. Of a damaged one, or none, nothing is known."""
+    if not database.exists():
+        return {}
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as db:
+            rows = db.execute("SELECT arc_id, sub_account, settings, standing FROM grp").fetchall()
+    except sqlite3.Error:
+        return {}
+    longest = {}
+    for arc_id, sub_account, settings, standing in rows:
+        lease = settings_from_json(settings).lease.total_seconds()
+        longest[(arc_id, sub_account)] = max(lease, standing_from_json(standing).old_lease)
+    return longest
+
+
+def _mark_group(db: sqlite3.Connection, group_id: int, standing_text: str, at: float, lease: float) -> None:
     (epoch,) = db.execute("SELECT ifnull(max(epoch), 0) FROM epoch WHERE group_id = ?", (group_id,)).fetchone()
     known = standing_from_json(standing_text)
     # By the clock as well: the same copy may be restored twice, and what was given out between is not known here.
     seconds = int(at)
     floor = max(epoch + EPOCH_JUMP, known.floor + EPOCH_JUMP, seconds)
-    standing = replace(known, floor=floor, restored_at=at)
+    # Leases that the lost database gave may be alive, and longer than those of the copy.
+    standing = replace(known, floor=floor, restored_at=at, old_lease=max(known.old_lease, lease))
     db.execute(
         "UPDATE grp SET standing = ?, last_number = max(last_number + ?, ?), generation = max(generation + ?, ?)"
         " WHERE group_id = ?",

@@ -93,7 +93,8 @@ async def leave(
                 line.session, line.beat = None, 0
             group.reports.pop(receiver_id, None)
             group.last_seen.pop(receiver_id, None)
-        await group.step(PostsChanged(posts_of(group.members), dict(released)), former=former)
+        given_up = {former[each].incarnation: through for each, through in released.items() if each in former}
+        await group.step(PostsChanged(posts_of(group.members), given_up), former=former)
 
 
 def _renumbered(group: Group, member: Membership, known: Membership | None) -> Membership:

@@ -266,9 +266,10 @@ class CloudNode:
         self.roles.clear()
         self.world.add(Restored(self.world.now, copied))
         with TemporaryDirectory() as folder:
-            prepared = Path(folder) / "copy.db"
+            before, prepared = Path(folder) / "before.db", Path(folder) / "copy.db"
+            before.write_bytes(self.disk.connection.serialize())
             prepared.write_bytes(image)
-            copies._marked(prepared, self.clock.wall().timestamp())
+            copies._marked(prepared, self.clock.wall().timestamp(), copies._longest_leases(before))
             # The roles are those of the copy: what the store told since is gone.
             self.roles.clear()
             self.disk.replace(prepared.read_bytes())

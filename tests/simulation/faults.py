@@ -274,6 +274,8 @@ class Faults:
                 self._restored(self._random.uniform(0.2, 2.0) * lease)
             case "dead and paused":
                 self._later(0.2, self._sim.operators.pause)
+                if self._random.random() < 0.6:
+                    self._later(0.6, self._kill_cloud, 0.3)
                 self._later(1.0, node.kill)
                 self._for(0.5 * lease, 2.0 * lease, node.start)
                 if self._random.random() < 0.5:

@@ -16,7 +16,7 @@ from hotspare_cloud import copies
 from hotspare_cloud import group as cloud_group
 from hotspare_cloud.core import decide, losses, moves, order
 from hotspare_cloud.core.admission import Membership, check_attend
-from hotspare_cloud.core.state import Attended, Beat, EndEpoch, Event, GroupState, Parted
+from hotspare_cloud.core.state import Attendance, Attended, Beat, EndEpoch, Event, GroupState, Parted
 from hotspare_cloud.core.window import Window
 from hotspare_cloud.delivery import Delivery, PullSession
 from hotspare_cloud.group import Group
@@ -171,7 +171,11 @@ def _restart_without_renewal() -> list[Patch]:
 
 def _deaf_holders_renew() -> list[Patch]:
     """A beat renews, whether or not its sender hears the cloud."""
-    return [(decide, "_renews", lambda *_: True)]
+
+    def echoed(state: GroupState, attendance: Attendance, event: Beat, now: float) -> Attendance:
+        return replace(attendance, echoed_at=now, advanced_at=now, deaf=False)
+
+    return [(decide, "_renews", lambda *_: True), (decide, "_echoed", echoed)]
 
 
 def _every_pull_is_trusted() -> list[Patch]:
@@ -268,10 +272,15 @@ def _the_holder_itself_is_taken_for_a_new_process() -> list[Patch]:
     real = decide._attended
 
     def attended(state: GroupState, event: Attended, now: float) -> GroupState:
-        after = real(state, event, now)
-        return decide._proved(after, event.receiver_id, through=state.epoch)
+        return _freed(real(state, event, now), event.receiver_id)
 
     return [(decide, "_attended", attended)]
+
+
+def _freed(state: GroupState, receiver_id: str) -> GroupState:
+    """All that is held for a receiver is free."""
+    holds = (replace(hold, until=float("-inf")) if hold.receiver_id == receiver_id else hold for hold in state.holds)
+    return replace(state, holds=tuple(holds))
 
 
 def _a_step_half_done_on_a_full_disk() -> list[Patch]:
@@ -310,7 +319,7 @@ def _a_proof_reaches_all_processes() -> list[Patch]:
 
     def attended(state: GroupState, event: Attended, now: float) -> GroupState:
         after = real(state, event, now)
-        return decide._proved(after, event.receiver_id, through=state.epoch) if event.proof else after
+        return _freed(after, event.receiver_id) if event.proof else after
 
     return [(decide, "_attended", attended)]
 
@@ -400,7 +409,7 @@ def _failback_without_delay() -> list[Patch]:
 def _restored_without_a_jump() -> list[Patch]:
     """A restored database goes on with the next epoch, number and sequence."""
 
-    def marked(prepared: Path, at: float) -> None:
+    def marked(prepared: Path, at: float, leases: object) -> None:
         """Nothing is marked."""
 
     return [(copies, "_marked", marked), (decide, "HIGHEST_FLOOR", -1)]
@@ -446,7 +455,7 @@ MUTANTS = _named(
     Mutant(_told_before_durable, "A1", 1),
     Mutant(_release_before_stored, "F5", 25),
     Mutant(_end_of_stream_is_a_release, "losses", 2),
-    Mutant(_deaf_holders_renew, "losses", 27),
+    Mutant(_deaf_holders_renew, "losses", 6),
     Mutant(_every_pull_is_trusted, "losses", 134),
     Mutant(_a_copied_folder_is_a_proof, "losses", 43),
     Mutant(_a_proof_reaches_all_processes, "losses", 43),
@@ -454,15 +463,15 @@ MUTANTS = _named(
     Mutant(_the_word_of_a_dead_process_counts, "losses", 27),
     Mutant(_a_step_half_done_on_a_full_disk, "order of a change", 1),
     Mutant(_failback_without_delay, "F4", 1),
-    Mutant(_a_loss_moves_while_paused, "F8", 7),
-    Mutant(_failback_from_a_pinned_one, "F8", 1),
+    Mutant(_a_loss_moves_while_paused, "F8", 11),
+    Mutant(_failback_from_a_pinned_one, "F8", 9),
     Mutant(_a_pin_in_memory_only, "F8", 2),
-    Mutant(_a_pause_in_memory_only, "F8", 113),
-    Mutant(_losses_do_not_count, "F9", 1),
-    Mutant(_failback_to_one_that_is_held_back, "F9", 1),
-    Mutant(_held_back_in_memory_only, "F9", 1),
-    Mutant(_restored_without_a_jump, "F11", 1),
-    Mutant(_restored_without_waiting, "F11", 1),
+    Mutant(_a_pause_in_memory_only, "F8", 11),
+    Mutant(_losses_do_not_count, "F9", 13),
+    Mutant(_failback_to_one_that_is_held_back, "F9", 37),
+    Mutant(_held_back_in_memory_only, "F9", 255),
+    Mutant(_restored_without_a_jump, "F11", 44),
+    Mutant(_restored_without_waiting, "F11", 72),
 )
 """By the name on the command line."""
 

@@ -43,7 +43,10 @@ class Summary:
 def run_seed(seed: int, mutant: str = "") -> Summary:
     """Run one seed, for a summary."""
     with broken(mutant):
-        result = simulate(seed)
+        try:
+            result = simulate(seed)
+        except Exception as error:
+            return Summary(seed, f"defect: {error!r}", 0.0, 0.0, 0, 0, 0, ())
     return Summary(
         seed=seed,
         violation=str(result.violation or ""),

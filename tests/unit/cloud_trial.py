@@ -178,7 +178,7 @@ class Trial:
     def leave(self, *names: str, released: Mapping[str, int] | None = None) -> None:
         """They are members no more."""
         left = {who: post for who, post in self.state.posts.items() if who not in names}
-        self.feed(PostsChanged(left, released or {}))
+        self.feed(PostsChanged(left, {self.incarnation(who): through for who, through in (released or {}).items()}))
 
     def switch(self, who: str, operator: str = "olga", detail: str = "", *, expected_epoch: int | None = None) -> None:
         """An operator asks for a switchover, which may be refused."""

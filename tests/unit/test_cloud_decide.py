@@ -368,9 +368,19 @@ def test_f11_a_stall_of_the_cloud_suspects_nobody(trial: Trial) -> None:
 def test_x1_a_working_member_that_leaves_and_has_stopped_is_followed_at_once(trial: Trial) -> None:
     trial.arrive("host", "one")
     posts = {who: post for who, post in trial.state.posts.items() if who != "host"}
-    trial.feed(PostsChanged(posts, {"host": 1}))
+    trial.feed(PostsChanged(posts, {trial.incarnation("host"): 1}))
     assert (trial.working, trial.begun[-1].reason) == ("one", Reason.LEFT)
     assert trial.ended == [EndEpoch(1, hold=False)]
+
+
+def test_f7_a_release_speaks_for_its_own_process_alone(trial: Trial) -> None:
+    """Found by the simulator: a process on a copied folder freed what the first one, which may still write, held."""
+    trial.arrive("host", "one")
+    trial.run(4, "one")
+    assert [hold.incarnation for hold in trial.state.holds] == [trial.incarnation("host")]
+    trial.feed(Attended("host", "on a copy", 2, 2, proof=""))
+    trial.feed(Beat("host", "on a copy", 1, 0, 0.1, released_through=2))
+    assert trial.freed == []
 
 
 def test_g8_a_removed_member_that_may_still_write_is_held(trial: Trial) -> None:

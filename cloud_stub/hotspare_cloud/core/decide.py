@@ -183,7 +183,7 @@ def _attended(state: GroupState, event: Attended, now: float) -> GroupState:
     if known and known.incarnation == event.incarnation:
         released = max(released, known.released_through)
         again = replace(known, attached_at=now, parted_at=None, released_through=released)
-        return _proved(_with(state, event.receiver_id, again), event.receiver_id, through=released)
+        return _proved(_with(state, event.receiver_id, again), event.incarnation, through=released)
     fresh = Attendance(event.incarnation, attached_at=now, released_through=released)
     state = _with(state, event.receiver_id, fresh)
     holder = state.holder
@@ -195,7 +195,7 @@ def _attended(state: GroupState, event: Attended, now: float) -> GroupState:
     ended = event.proof if event.proof != event.incarnation else ""
     holds = (replace(hold, until=-inf) if ended and hold.incarnation == ended else hold for hold in state.holds)
     state = replace(state, holds=tuple(holds))
-    return _proved(state, event.receiver_id, through=released)
+    return _proved(state, event.incarnation, through=released)
 
 
 def _beat(state: GroupState, event: Beat, now: float) -> GroupState:
@@ -218,7 +218,7 @@ def _beat(state: GroupState, event: Beat, now: float) -> GroupState:
     elif attendance.back_since is None and attendance.heard_at == now:
         attendance = replace(attendance, back_since=now)
     state = _with(state, event.receiver_id, attendance)
-    return _proved(state, event.receiver_id, through=attendance.released_through)
+    return _proved(state, event.incarnation, through=attendance.released_through)
 
 
 def _echoed(state: GroupState, attendance: Attendance, event: Beat, now: float) -> Attendance:
@@ -247,10 +247,10 @@ def _posts_changed(state: GroupState, event: PostsChanged) -> GroupState:
         losses=tuple(loss for loss in state.losses if loss.receiver_id in event.posts),
         held_back=state.held_back & set(event.posts),
     )
-    for receiver_id, through in event.released_through.items():
-        state = _proved(state, receiver_id, through)
+    for incarnation, through in event.released_through.items():
+        state = _proved(state, incarnation, through)
     if holder and holder.receiver_id not in event.posts:
-        released = event.released_through.get(holder.receiver_id, 0) >= state.epoch
+        released = event.released_through.get(holder.incarnation, 0) >= state.epoch
         lease_until = 0.0 if released else holder.lease_until
         state = replace(state, holder=replace(holder, lost=Reason.LEFT, lease_until=lease_until))
     return state
@@ -272,10 +272,13 @@ def _settings_changed(state: GroupState, settings: GroupSettings, now: float) ->
     return replace(state, patient_until=max(state.patient_until, now + grace), patient_from=since)
 
 
-def _proved(state: GroupState, receiver_id: str, through: int) -> GroupState:
-    """The receiver has surely stopped under its epochs up to `through`: their holds, and only theirs, end now."""
+def _proved(state: GroupState, incarnation: str, through: int) -> GroupState:
+    """A process has surely stopped under its epochs up to `through`: their holds, and only theirs, end now.
+
+    What another process of the same receiver held is none of its business: that may run on a copy of the folder.
+    """
     holds = tuple(
-        replace(hold, until=-inf) if hold.receiver_id == receiver_id and hold.epoch <= through else hold
+        replace(hold, until=-inf) if hold.incarnation == incarnation and hold.epoch <= through else hold
         for hold in state.holds
     )
     return replace(state, holds=holds)
@@ -313,7 +316,7 @@ def _judge(state: GroupState, now: float) -> Result:
     if holder.lost is not None:
         return moves.begin_next(state, holder.lost, now)
     attendance = state.attendance.get(holder.receiver_id)
-    if attendance is not None and attendance.released_through >= state.epoch:
+    if moves.released(state, holder):
         return moves.after_release(state, holder, now)
     is_present = order.present(state, holder.receiver_id, now)
     if state.floor > state.epoch and is_present:

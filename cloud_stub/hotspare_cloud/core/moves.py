@@ -83,6 +83,16 @@ def after_release(state: GroupState, holder: Holder, now: float) -> Result:
     return begin_next(state, Reason.SWITCHOVER if order.switching_to(state) else Reason.RELEASED, now)
 
 
+def released(state: GroupState, holder: Holder) -> bool:
+    """Whether the very process that holds the epoch gave it back."""
+    attendance = state.attendance.get(holder.receiver_id)
+    return (
+        attendance is not None
+        and attendance.incarnation == holder.incarnation
+        and attendance.released_through >= state.epoch
+    )
+
+
 def check_pin(state: GroupState, now: float) -> tuple[GroupState, list[Effect]]:
     """End a switchover whose target is gone before it worked, and the pin of one that left the group."""
     pin = state.pin
@@ -174,8 +184,7 @@ def _end(state: GroupState, now: float) -> tuple[GroupState, list[Effect]]:
     """End the current epoch, with a hold unless there is proof that its holder stopped."""
     holder = state.holder
     assert holder is not None
-    attendance = state.attendance.get(holder.receiver_id)
-    stopped = holder.lost is Reason.RESTARTED or (attendance is not None and attendance.released_through >= state.epoch)
+    stopped = holder.lost is Reason.RESTARTED or released(state, holder)
     hold = not stopped and holder.lease_until > now
     holds = state.holds
     if hold:
@@ -188,9 +197,8 @@ def _gap(state: GroupState, holder: Holder | None, now: float) -> float:
     """Seconds that nobody worked before the next epoch: none, where the one before worked to the end."""
     if holder is None:
         return max(0.0, now - state.idle_since) if state.idle_since is not None else 0.0
-    attendance = state.attendance.get(holder.receiver_id)
-    released = attendance is not None and attendance.released_through >= state.epoch
-    to_the_end = holder.lost is None and (released or order.present(state, holder.receiver_id, now))
+    is_present = order.present(state, holder.receiver_id, now)
+    to_the_end = holder.lost is None and (released(state, holder) or is_present)
     return 0.0 if to_the_end else max(0.0, now - holder.heard_at)
 
 

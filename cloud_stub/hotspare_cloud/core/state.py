@@ -293,7 +293,10 @@ class Parted:
 
 @dataclass(frozen=True, slots=True)
 class PostsChanged:
-    """Members joined, changed their role, or left. `released_through` is what those who left have given up."""
+    """Members joined, changed their role, or left.
+
+    `released_through` is what those who left have given up, by the incarnation that attended last.
+    """
 
     posts: Mapping[str, Post]
     released_through: Mapping[str, int] = field(default_factory=dict)
