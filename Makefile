@@ -53,9 +53,21 @@ lock: $(READY) ## Resolve the newest versions into requirements.lock
 run: $(READY) ## Run cloud, four receivers, ARC and devices, with a failover (ONCE=1: one round, then end)
 	@$(BIN)/hotspare-sim demo $(if $(filter-out 0 no,$(ONCE)),--once)
 
+# Three at once, for most of the time tests wait; those that need processors give way. Each one tells its results whole.
+define tests-together
+	@mkdir -p build
+	@nice -n 19 $(PYTEST) $(1) tests/simulation tests/unit >build/tests-unit.txt 2>&1 & unit=$$!; \
+	$(PYTEST) $(1) tests/integration >build/tests-integration.txt 2>&1 & integration=$$!; \
+	trap 'kill -INT $$unit $$integration 2>/dev/null' INT TERM; \
+	$(PYTEST) $(1) tests --ignore=tests/simulation --ignore=tests/unit --ignore=tests/integration; failed=$$?; \
+	wait $$integration || failed=$$?; cat build/tests-integration.txt; \
+	wait $$unit || failed=$$?; cat build/tests-unit.txt; \
+	exit $$failed
+endef
+
 .PHONY: test
 test: $(READY) ## Run the tests that need nothing but Python (under 10 minutes)
-	$(PYTEST) -m "not full and not deb"
+	$(call tests-together,-m "not full and not deb")
 
 .PHONY: test-full
 test-full: $(READY) ## Run all tests (under 45 minutes; needs system-deps)
@@ -66,14 +78,7 @@ test-full: $(READY) ## Run all tests (under 45 minutes; needs system-deps)
 	if [ -n "$$missing" ]; then \
 	  echo "These Debian packages are missing:$$missing. Install them: make system-deps" >&2; exit 1; \
 	fi
-	@mkdir -p build
-	@# The simulator needs processors, the other tests need time: so they run beside each other, and it gives way.
-	@nice -n 19 $(PYTEST) tests/simulation >build/simulation.txt 2>&1 & simulation=$$!; \
-	trap 'kill $$simulation 2>/dev/null' INT TERM; \
-	$(PYTEST) --ignore=tests/simulation; rest=$$?; \
-	echo "The simulator goes on beside it: build/simulation.txt"; \
-	wait $$simulation; simulated=$$?; cat build/simulation.txt; \
-	[ $$rest -eq 0 ] && [ $$simulated -eq 0 ]
+	$(call tests-together)
 
 .PHONY: simulate
 simulate: $(READY) ## Simulate failovers: SEEDS=1..100000, SEED=756 to read one, MUTANT=no-hold with a guard broken
