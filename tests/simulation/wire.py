@@ -246,11 +246,6 @@ class Stream:
         self._up.pump()
         self._down.pump()
 
-    @property
-    def stuck_down(self) -> bool:
-        """Whether nothing comes down any more."""
-        return self._down.stuck
-
     def stick(self, up: bool, down: bool) -> None:
         """Nothing passes any more, though the connection lives."""
         self._up.stuck, self._down.stuck = up, down
