@@ -28,22 +28,6 @@ class SetClock(SystemClock):
 
 
 @pytest.fixture
-async def cloud() -> AsyncIterator[FakeCloud]:
-    cloud = FakeCloud()
-    await cloud.start()
-    yield cloud
-    await cloud.server.stop(0)
-
-
-@pytest.fixture
-async def arc() -> AsyncIterator[FakeArc]:
-    arc = FakeArc()
-    await arc.start()
-    yield arc
-    await arc.stop()
-
-
-@pytest.fixture
 async def receiver(tmp_path: Path, cloud: FakeCloud, arc: FakeArc) -> AsyncIterator[Receiver]:
     receiver = Receiver(tmp_path, cloud, arc, clock=SetClock())
     yield receiver

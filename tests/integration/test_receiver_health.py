@@ -29,14 +29,6 @@ async def cloud() -> AsyncIterator[FakeCloud]:
 
 
 @pytest.fixture
-async def arc() -> AsyncIterator[FakeArc]:
-    arc = FakeArc()
-    await arc.start()
-    yield arc
-    await arc.stop()
-
-
-@pytest.fixture
 async def receiver(
     tmp_path: Path, cloud: FakeCloud, arc: FakeArc, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Receiver]:

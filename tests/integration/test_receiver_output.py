@@ -3,7 +3,6 @@
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -45,14 +44,6 @@ class ScriptedSource:
 
     def waiting_for(self, output: str) -> int:
         return len(self.numbers)
-
-
-@pytest.fixture
-async def arc() -> AsyncIterator[FakeArc]:
-    arc = FakeArc()
-    await arc.start()
-    yield arc
-    await arc.stop()
 
 
 def output(arc: FakeArc, source: ScriptedSource) -> Dc09Output:

@@ -1,6 +1,6 @@
 """The receiver's alarm path against a scripted cloud and a scripted ARC: alarms, answers, confirmations."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,30 +21,6 @@ from tests.integration.path_fakes import (
     stored_alarm,
     until,
 )
-
-
-@pytest.fixture
-async def cloud() -> AsyncIterator[FakeCloud]:
-    cloud = FakeCloud()
-    await cloud.start()
-    yield cloud
-    await cloud.server.stop(0)
-
-
-@pytest.fixture
-async def arc(request: pytest.FixtureRequest) -> AsyncIterator[FakeArc]:
-    arc = FakeArc(getattr(request, "param", None))
-    await arc.start()
-    yield arc
-    await arc.stop()
-
-
-@pytest.fixture
-async def receiver(tmp_path: Path, cloud: FakeCloud, arc: FakeArc) -> AsyncIterator[Receiver]:
-    receiver = Receiver(tmp_path, cloud, arc)
-    yield receiver
-    await receiver.crash()
-
 
 # --- The way of an alarm ---
 

@@ -94,15 +94,15 @@ def store_alarms(db: sqlite3.Connection, group_id: int, alarms: Sequence[NewAlar
         if known is not None:
             kept.append(_kept_before(known))
             continue
-        number = db.execute(
-            "UPDATE grp SET last_number = last_number + 1 WHERE group_id = ? RETURNING last_number",
+        number, base = db.execute(
+            "UPDATE grp SET last_number = last_number + 1 WHERE group_id = ? RETURNING last_number, sequence_base",
             (group_id,),
-        ).fetchone()[0]
+        ).fetchone()
         sequence = db.execute(
             "INSERT INTO account_line (group_id, account_number, last_sequence)"
-            " VALUES (?, ?, (SELECT sequence_base FROM grp WHERE group_id = ?) + 1)"
+            " VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET last_sequence = last_sequence + 1 RETURNING last_sequence",
-            (group_id, alarm.account_number, group_id),
+            (group_id, alarm.account_number, base + 1),
         ).fetchone()[0]
         db.execute(
             "INSERT INTO alarm (group_id, number, alarm_id, device_id, account_number, account_sequence,"
