@@ -11,6 +11,8 @@ from tests.acceptance.harness.system import METRIC_ROLES, System
 
 TAKE_OVER = 6.0
 """Seconds, generous for a slow and busy machine; the figure itself is printed. By the timing rules 1.2 or 3.3."""
+RESTART_GRACE = 3.0
+"""Seconds, by default, for which a cloud that stood still for half a second suspects nobody (timing rules 3)."""
 FAILBACK = 45.0
 """Seconds until a receiver that was started again works: its start, `failback_delay` (10 s), and slack."""
 SILENCE = 1.5
@@ -19,6 +21,12 @@ HOLDER_LEASE, WRITE_DELAY = 4.98, 1.0
 """Seconds, by default: T_holder and X of the lease's arithmetic."""
 SLACK = 0.5
 """Seconds that a busy machine may be late."""
+
+
+def in_time(group: System, took: float) -> bool:
+    """Whether a take-over was quick enough; each stall of the cloud since the group was at rest may cost its grace."""
+    stalls = group.stalls() - group.stalls_at_rest
+    return took < TAKE_OVER + RESTART_GRACE * stalls
 
 
 def attends(group: System, role: str) -> bool:
@@ -93,3 +101,4 @@ def at_rest(group: System, first: str = "host") -> None:
     until(lambda: all(status(group, role) != "offline" for role in group.receivers), 30, "all attend")
     group.await_working(first, FAILBACK)
     group.settle()
+    group.stalls_at_rest = group.stalls()

@@ -70,6 +70,8 @@ class System:
         self.records = Records()
         """What the checker judges."""
         self.book = Book(self.records.received)
+        self.stalls_at_rest = 0
+        """Stalls of the cloud before the test that runs."""
         self.receivers: dict[str, Receiver] = {}
         """By the role that they were given."""
         self.arcs: dict[str, Arc | Sink] = {}
@@ -237,6 +239,10 @@ class System:
                 if value:
                     return role
         return None
+
+    def stalls(self) -> int:
+        """How often the cloud stood still for half a second or more since it started."""
+        return int(self.page().value("hotspare_cloud_stalls_total"))
 
     def epoch(self) -> int:
         """The group's epoch."""
