@@ -138,11 +138,11 @@ class Line:
         self._sent.append((self.number, now))
         return self.number
 
-    def echo_age(self, number: int, now: float) -> float | None:
-        """How long ago the state with that number was sent. None: never, or too long ago to be remembered."""
+    def echo_sent(self, number: int) -> float | None:
+        """When the state with that number was sent. None: never, or too long ago to be remembered."""
         for sent, at in reversed(self._sent):
             if sent == number:
-                return now - at
+                return at
             if sent < number:
                 return None
         return None

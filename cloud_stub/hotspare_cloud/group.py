@@ -151,17 +151,16 @@ class Group:
             line = self.lines.get(session.receiver_id)
             if line is None or line.session is not session:
                 return
-            now = boottime()
             self.last_seen[session.receiver_id] = time.time()
             before = self.reports.get(session.receiver_id)
             self.reports[session.receiver_id] = report
             if before is None or before.visible != report.visible:
                 self.notify()
             line.beat = max(line.beat, beat.number)
-            age = line.echo_age(echo[1], now) if echo[0] == self._boot else None
+            sent = line.echo_sent(echo[1]) if echo[0] == self._boot else None
             await self._odd.look_at_epoch(beat)
             stuck = self._mismatches.get(session.receiver_id, 0) >= MISMATCHES
-            await self.step(replace(beat, echo_age=age, healthy=beat.healthy and not stuck))
+            await self.step(replace(beat, echo_sent=sent, healthy=beat.healthy and not stuck))
             if self.hears_nothing(session.receiver_id):
                 await self._odd.hears_nothing(beat)
             self._check_pull(session, report)

@@ -327,7 +327,7 @@ class PureGroup:
             incarnation=receiver.incarnation,
             number=guard.beats,
             epoch=guard.held,
-            echo_age=None,
+            echo_sent=None,
             released_through=guard.released_through,
             wants_release=guard.stopping,
             healthy=receiver.healthy,
@@ -365,8 +365,8 @@ class PureGroup:
                 line = self._lines.get(name)
                 if line is not None and self._sessions.get(name) is stream:
                     line.beat = max(line.beat, beat.number)
-                    age = line.echo_age(number, self.now) if boot == f"boot-{self._boot}" else None
-                    self.feed(replace(beat, echo_age=age))
+                    sent = line.echo_sent(number) if boot == f"boot-{self._boot}" else None
+                    self.feed(replace(beat, echo_sent=sent))
             case None:
                 if self._sessions.get(name) is stream:
                     del self._sessions[name]

@@ -91,13 +91,14 @@ class Trial:
     def beat(self, who: str, *, echo_age: float | None = 0.1, epoch: int = 0, released: int = 0) -> tuple[Effect, ...]:
         """It beats, and says of itself what is known of it here."""
         self.beats[who] = self.beats.get(who, 0) + 1
+        sent = None if echo_age is None else self.now - echo_age
         return self.feed(
             Beat(
                 who,
                 self.incarnation(who),
                 self.beats[who],
                 epoch,
-                self.now - self.hearing[who] if who in self.hearing else echo_age,
+                self.hearing.get(who, sent),
                 released_through=max(released, self.released.get(who, 0)),
                 wants_release=who in self.stopping,
                 healthy=who not in self.sick,

@@ -3,7 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from hotspare_cloud.attendance import Line
 from hotspare_cloud.core.state import Beat, Kind, Reason, Stalled, WorksAgain
 from tests.unit.cloud_trial import SETTINGS, STEP, Trial, granted
 
@@ -272,3 +275,17 @@ def test_f3_the_quickest_settings_survive_a_link_of_a_third_of_suspect_after(tri
     trial.arrive("host", "one")
     beats_over_a_link(trial, 20, 0.4, "one", every=0.2)
     assert (trial.working, trial.state.epoch) == ("host", 1)
+
+
+@given(now=st.floats(0, 1e7), wait=st.floats(0.9, 1.1))
+def test_f3_an_echo_that_stands_still_is_seen_to_stand_still(now: float, wait: float) -> None:
+    """To the last bit: an age that is taken at each beat is rounded anew, and at times it seemed to advance."""
+    trial, line = Trial(), Line()
+    trial.now = now
+    trial.attend("host")
+    number = line.numbered(trial.now)
+    for beat in range(3):
+        trial.now += wait
+        trial.hearing["host"] = line.echo_sent(number) or 0.0
+        trial.beat("host")
+        assert trial.state.attendance["host"].deaf is (beat == 2)

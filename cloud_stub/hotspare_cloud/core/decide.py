@@ -223,7 +223,7 @@ def _beat(state: GroupState, event: Beat, now: float) -> GroupState:
 
 def _echoed(state: GroupState, attendance: Attendance, event: Beat, now: float) -> Attendance:
     """What the echo of a beat tells: whether its sender still hears us. Where it has none, there is none to advance."""
-    echoed_at = -inf if event.echo_age is None else now - event.echo_age
+    echoed_at = -inf if event.echo_sent is None else event.echo_sent
     if echoed_at > attendance.echoed_at:
         return replace(attendance, echoed_at=echoed_at, advanced_at=now, deaf=False)
     deaf = now - attendance.advanced_at >= DEAF * state.settings.beat.total_seconds()
@@ -235,7 +235,8 @@ def _renews(state: GroupState, attendance: Attendance, event: Beat, now: float) 
     limit = state.settings.suspect_after.total_seconds()
     fresh = now - attendance.advanced_at < FRESH * state.settings.beat.total_seconds()
     known = max(state.epoch, state.floor)
-    return event.echo_age is not None and event.echo_age <= limit and fresh and event.epoch <= known
+    heard = event.echo_sent is not None and now - event.echo_sent <= limit
+    return heard and fresh and event.epoch <= known
 
 
 def _posts_changed(state: GroupState, event: PostsChanged) -> GroupState:

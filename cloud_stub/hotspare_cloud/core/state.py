@@ -270,13 +270,16 @@ class Attended:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A beat of a member. `echo_age` is how long ago the state that it echoes was sent; None without one."""
+    """A beat of a member. `echo_sent` is when the state that it echoes was sent; None without one.
+
+    It is no age: one that does not advance has to be the very same number, and an age taken twice is rounded twice.
+    """
 
     receiver_id: str
     incarnation: str
     number: int
     epoch: int
-    echo_age: float | None
+    echo_sent: float | None
     released_through: int = 0
     wants_release: bool = False
     healthy: bool = True

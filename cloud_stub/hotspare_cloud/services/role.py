@@ -338,7 +338,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                     incarnation=session.incarnation,
                     number=beat.number,
                     epoch=beat.epoch,
-                    echo_age=None,
+                    echo_sent=None,
                     released_through=beat.released_through,
                     wants_release=beat.wants_release,
                     healthy=beat.HasField("health") and not beat.health.problems,
