@@ -55,9 +55,7 @@ def bucket_digest(records: Iterable[tuple[bytes, bytes]]) -> bytes:
     for name, record in sorted(records):
         if name == before:
             raise ValueError(f"the id {name.decode()} comes twice")
-        for part in (name, record):
-            hasher.update(len(part).to_bytes(4, "big"))
-            hasher.update(part)
+        hasher.update(b"".join((len(name).to_bytes(4, "big"), name, len(record).to_bytes(4, "big"), record)))
         before = name
     return EMPTY_BUCKET if before is None else hasher.digest()
 

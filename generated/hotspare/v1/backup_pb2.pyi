@@ -194,7 +194,9 @@ class ChangeHeader(_message.Message):
     @_builtins.property
     def whole_kinds(self) -> _containers.RepeatedScalarFieldContainer[_record_pb2.RecordKind.ValueType]:
         """The kinds that are sent whole: what the receiver of the transfer has of these kinds and does not find in it is
-        gone. With base revision 0 all kinds are whole, whether they are named or not. Empty otherwise: changes only.
+        gone. With base revision 0 all kinds are whole, whether they are named or not. Empty otherwise: changes only. A
+        host whose push leads to the very revision of the cloud mends kinds so that the cloud found damaged (their rows
+        of GetBackup are FAILED).
         """
 
     def __init__(

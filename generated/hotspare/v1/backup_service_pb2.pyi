@@ -32,7 +32,9 @@ class PushChangesRequest(_message.Message):
     NEW_LINEAGE_FIELD_NUMBER: _builtins.int
     OPERATOR_NAME_FIELD_NUMBER: _builtins.int
     new_lineage: _builtins.bool
-    """With the header: start a new lineage and replace the cloud's copy, knowingly (B7). Needs base revision 0."""
+    """With the header: start a new lineage and replace the cloud's copy, knowingly (B7). Needs base revision 0, and a
+    revision above the cloud's: revisions go on across lineages.
+    """
     operator_name: _builtins.str
     """With the header: name of the operator's token behind the newest change, for the history (S5)."""
     @_builtins.property

@@ -46,7 +46,8 @@ class BackupServiceStub:
     when the trailer is there, and a push that leads to the revision and digests that it has already succeeds and
     changes nothing.
     Errors: FAILED_PRECONDITION NOT_EDITABLE_HERE (not the host), REVISION_BEHIND, REVISION_FORKED; DATA_LOSS
-    DIGEST_MISMATCH, INVALID_ARGUMENT CHUNK_INVALID, FIELD_INVALID: send again.
+    DIGEST_MISMATCH, INVALID_ARGUMENT CHUNK_INVALID, FIELD_INVALID: send again; RESOURCE_EXHAUSTED INTAKE_FULL (too
+    many pushes are under way), DISK_LOW: send again later.
     Deadline: 60s. Retry: no.
     """
     GetBackup: _grpc.UnaryUnaryMultiCallable[_backup_service_pb2.GetBackupRequest, _backup_service_pb2.GetBackupResponse]
@@ -75,7 +76,8 @@ class BackupServiceStub:
     """Brings the contents of a revision back as a new revision (B8), or gives a host the cloud's newest (B7).
 
     Callers: the cloud's operators; at the host: admin. Idempotent by `request_id`, which is remembered for 24 hours.
-    Errors: NOT_FOUND REVISION_NOT_FOUND; FAILED_PRECONDITION NOT_EDITABLE_HERE, CONFIRMATION_REQUIRED.
+    Errors: NOT_FOUND REVISION_NOT_FOUND; FAILED_PRECONDITION NOT_EDITABLE_HERE, CONFIRMATION_REQUIRED; DATA_LOSS
+    DIGEST_MISMATCH (what the cloud keeps of that revision is damaged).
     Deadline: 60s. Retry: UNAVAILABLE.
     """
     StartLineage: _grpc.UnaryUnaryMultiCallable[_backup_service_pb2.StartLineageRequest, _backup_service_pb2.StartLineageResponse]
@@ -104,7 +106,8 @@ class BackupServiceAsyncStub(BackupServiceStub):
     when the trailer is there, and a push that leads to the revision and digests that it has already succeeds and
     changes nothing.
     Errors: FAILED_PRECONDITION NOT_EDITABLE_HERE (not the host), REVISION_BEHIND, REVISION_FORKED; DATA_LOSS
-    DIGEST_MISMATCH, INVALID_ARGUMENT CHUNK_INVALID, FIELD_INVALID: send again.
+    DIGEST_MISMATCH, INVALID_ARGUMENT CHUNK_INVALID, FIELD_INVALID: send again; RESOURCE_EXHAUSTED INTAKE_FULL (too
+    many pushes are under way), DISK_LOW: send again later.
     Deadline: 60s. Retry: no.
     """
     GetBackup: _aio.UnaryUnaryMultiCallable[_backup_service_pb2.GetBackupRequest, _backup_service_pb2.GetBackupResponse]  # type: ignore[assignment]
@@ -133,7 +136,8 @@ class BackupServiceAsyncStub(BackupServiceStub):
     """Brings the contents of a revision back as a new revision (B8), or gives a host the cloud's newest (B7).
 
     Callers: the cloud's operators; at the host: admin. Idempotent by `request_id`, which is remembered for 24 hours.
-    Errors: NOT_FOUND REVISION_NOT_FOUND; FAILED_PRECONDITION NOT_EDITABLE_HERE, CONFIRMATION_REQUIRED.
+    Errors: NOT_FOUND REVISION_NOT_FOUND; FAILED_PRECONDITION NOT_EDITABLE_HERE, CONFIRMATION_REQUIRED; DATA_LOSS
+    DIGEST_MISMATCH (what the cloud keeps of that revision is damaged).
     Deadline: 60s. Retry: UNAVAILABLE.
     """
     StartLineage: _aio.UnaryUnaryMultiCallable[_backup_service_pb2.StartLineageRequest, _backup_service_pb2.StartLineageResponse]  # type: ignore[assignment]
@@ -164,7 +168,8 @@ class BackupServiceServicer:
         when the trailer is there, and a push that leads to the revision and digests that it has already succeeds and
         changes nothing.
         Errors: FAILED_PRECONDITION NOT_EDITABLE_HERE (not the host), REVISION_BEHIND, REVISION_FORKED; DATA_LOSS
-        DIGEST_MISMATCH, INVALID_ARGUMENT CHUNK_INVALID, FIELD_INVALID: send again.
+        DIGEST_MISMATCH, INVALID_ARGUMENT CHUNK_INVALID, FIELD_INVALID: send again; RESOURCE_EXHAUSTED INTAKE_FULL (too
+        many pushes are under way), DISK_LOW: send again later.
         Deadline: 60s. Retry: no.
         """
 
@@ -213,7 +218,8 @@ class BackupServiceServicer:
         """Brings the contents of a revision back as a new revision (B8), or gives a host the cloud's newest (B7).
 
         Callers: the cloud's operators; at the host: admin. Idempotent by `request_id`, which is remembered for 24 hours.
-        Errors: NOT_FOUND REVISION_NOT_FOUND; FAILED_PRECONDITION NOT_EDITABLE_HERE, CONFIRMATION_REQUIRED.
+        Errors: NOT_FOUND REVISION_NOT_FOUND; FAILED_PRECONDITION NOT_EDITABLE_HERE, CONFIRMATION_REQUIRED; DATA_LOSS
+        DIGEST_MISMATCH (what the cloud keeps of that revision is damaged).
         Deadline: 60s. Retry: UNAVAILABLE.
         """
 

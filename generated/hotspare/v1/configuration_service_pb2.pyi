@@ -530,8 +530,8 @@ class DeletePartitionRequest(_message.Message):
     etag: _builtins.str
     """Refuse when it changed meanwhile. Empty: delete anyway."""
     cascade: _builtins.bool
-    """Whether what refers to it goes along: its zones lose it, and so do users. Without it such a partition is not
-    deleted.
+    """Whether what refers to it goes along: its zones lose it, and so do users; one that might use this area alone loses
+    the device, for no area would mean all. Without it such a partition is not deleted.
     """
     def __init__(
         self,

@@ -171,7 +171,8 @@ class ReceiverServiceServicer:
 
         Callers: admin. Idempotent.
         Errors: FAILED_PRECONDITION ROLE_HELD, DUAL_CONNECTION_NOT_ALLOWED, CONFIRMATION_REQUIRED; INVALID_ARGUMENT
-        FIELD_INVALID, FIELD_MASK_INVALID; ABORTED ETAG_MISMATCH.
+        FIELD_INVALID, FIELD_MASK_INVALID; ABORTED ETAG_MISMATCH; UNAVAILABLE CLOUD_UNREACHABLE
+        (a new key, that the cloud has to be asked about).
         Deadline: 75s. Retry: UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

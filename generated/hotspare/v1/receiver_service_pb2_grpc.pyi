@@ -66,7 +66,8 @@ class ReceiverServiceStub:
 
     Callers: admin. Idempotent.
     Errors: FAILED_PRECONDITION ROLE_HELD, DUAL_CONNECTION_NOT_ALLOWED, CONFIRMATION_REQUIRED; INVALID_ARGUMENT
-    FIELD_INVALID, FIELD_MASK_INVALID; ABORTED ETAG_MISMATCH.
+    FIELD_INVALID, FIELD_MASK_INVALID; ABORTED ETAG_MISMATCH; UNAVAILABLE CLOUD_UNREACHABLE
+    (a new key, that the cloud has to be asked about).
     Deadline: 75s. Retry: UNAVAILABLE.
     """
     EnableHotSpare: _grpc.UnaryUnaryMultiCallable[_receiver_service_pb2.EnableHotSpareRequest, _receiver_service_pb2.EnableHotSpareResponse]
@@ -202,7 +203,8 @@ class ReceiverServiceAsyncStub(ReceiverServiceStub):
 
     Callers: admin. Idempotent.
     Errors: FAILED_PRECONDITION ROLE_HELD, DUAL_CONNECTION_NOT_ALLOWED, CONFIRMATION_REQUIRED; INVALID_ARGUMENT
-    FIELD_INVALID, FIELD_MASK_INVALID; ABORTED ETAG_MISMATCH.
+    FIELD_INVALID, FIELD_MASK_INVALID; ABORTED ETAG_MISMATCH; UNAVAILABLE CLOUD_UNREACHABLE
+    (a new key, that the cloud has to be asked about).
     Deadline: 75s. Retry: UNAVAILABLE.
     """
     EnableHotSpare: _aio.UnaryUnaryMultiCallable[_receiver_service_pb2.EnableHotSpareRequest, _receiver_service_pb2.EnableHotSpareResponse]  # type: ignore[assignment]
@@ -355,7 +357,8 @@ class ReceiverServiceServicer:
 
         Callers: admin. Idempotent.
         Errors: FAILED_PRECONDITION ROLE_HELD, DUAL_CONNECTION_NOT_ALLOWED, CONFIRMATION_REQUIRED; INVALID_ARGUMENT
-        FIELD_INVALID, FIELD_MASK_INVALID; ABORTED ETAG_MISMATCH.
+        FIELD_INVALID, FIELD_MASK_INVALID; ABORTED ETAG_MISMATCH; UNAVAILABLE CLOUD_UNREACHABLE
+        (a new key, that the cloud has to be asked about).
         Deadline: 75s. Retry: UNAVAILABLE.
         """
 

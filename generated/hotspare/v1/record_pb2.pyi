@@ -558,7 +558,7 @@ class Event(_message.Message):
     etag: _builtins.str
     """Changes with every update."""
     sia_restore_code: _builtins.str
-    """SIA code of the restore or closing, where that is another one than `sia_code` (BA and BR, CL and OP). Two letters."""
+    """SIA code of the restore or closing, where that is another one than `sia_code` (BA and BR, OP and CL). Two letters."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created. Set by the server."""

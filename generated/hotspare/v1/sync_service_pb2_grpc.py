@@ -59,8 +59,9 @@ class SyncServiceServicer:
         kept any more, or it is above the cloud's newest, the header has base revision 0 and all kinds follow whole. No
         change: header and trailer only.
 
-        Callers: receiver with a role. Idempotent.
-        Errors: FAILED_PRECONDITION NOT_A_MEMBER, HOT_SPARE_ENDED, VERSION_DIFFERS (V1); UNAVAILABLE SHUTTING_DOWN.
+        Callers: receiver with a role, or one without while its group has no host. Idempotent.
+        Errors: FAILED_PRECONDITION NOT_A_MEMBER, HOT_SPARE_ENDED, VERSION_DIFFERS (V1, spares alone); UNAVAILABLE
+        SHUTTING_DOWN.
         Deadline: 60s. Retry: UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -73,7 +74,7 @@ class SyncServiceServicer:
         1. The caller sends its request. 2. The cloud sends the newest revision. 3. It sends the newest again whenever it
         changed; revisions that come together may be told as one. 4. It ends only with an error. Open it again then.
 
-        Callers: receiver with a role. Idempotent.
+        Callers: receiver with a role, or one without while its group has no host. Idempotent.
         Errors: FAILED_PRECONDITION NOT_A_MEMBER, HOT_SPARE_ENDED; UNAVAILABLE SHUTTING_DOWN.
         Deadline: none (stream). Retry: UNAVAILABLE.
         """

@@ -53,7 +53,7 @@ class _UpgradeStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpgradeSt
     UPGRADE_STEP_UNSPECIFIED: _UpgradeStep.ValueType  # 0
     """Not told."""
     UPGRADE_STEP_NONE: _UpgradeStep.ValueType  # 1
-    """Nothing: it has the version of the host, and the host that of the cloud or an older one that works with it."""
+    """Nothing: it has the version of the host, and the host that of the cloud."""
     UPGRADE_STEP_UPGRADE_NOW: _UpgradeStep.ValueType  # 2
     """Upgrade this one now."""
     UPGRADE_STEP_WAIT: _UpgradeStep.ValueType  # 3
@@ -67,7 +67,7 @@ class UpgradeStep(_UpgradeStep, metaclass=_UpgradeStepEnumTypeWrapper):
 UPGRADE_STEP_UNSPECIFIED: UpgradeStep.ValueType  # 0
 """Not told."""
 UPGRADE_STEP_NONE: UpgradeStep.ValueType  # 1
-"""Nothing: it has the version of the host, and the host that of the cloud or an older one that works with it."""
+"""Nothing: it has the version of the host, and the host that of the cloud."""
 UPGRADE_STEP_UPGRADE_NOW: UpgradeStep.ValueType  # 2
 """Upgrade this one now."""
 UPGRADE_STEP_WAIT: UpgradeStep.ValueType  # 3
