@@ -89,6 +89,10 @@ simulate: $(READY) ## Simulate failovers: SEEDS=1..100000, SEED=756 to read one,
 bench: $(READY) ## Measure the failover (20 minutes on a quiet machine; BENCH="--parts P1 --kills 10" for less)
 	$(BIN)/python -m benchmarks run $(BENCH)
 
+.PHONY: bench-sync
+bench-sync: $(READY) ## Measure backup and sync (P10) of up to 70,000 records (10 minutes)
+	$(BIN)/python -m benchmarks.sync $(BENCH)
+
 # --- To check --------------------------------------------------------------------------------------------------------
 
 .PHONY: check

@@ -60,12 +60,12 @@ TWICE = {"P1": WINDOW, "P2": WINDOW, "P3": 0, "P4": WINDOW}
 
 def console(part: Part) -> str:
     """The tables of a part for a terminal."""
-    return "\n\n".join([f"{TITLES[part.name]}\n{_about(part)}", *(_aligned(table) for table in _tables(part))])
+    return "\n\n".join([f"{TITLES[part.name]}\n{_about(part)}", *(aligned(table) for table in _tables(part))])
 
 
 def markdown(part: Part) -> str:
     """The tables of a part for the docs."""
-    return "\n\n".join([_about(part), *(_marked(table) for table in _tables(part))])
+    return "\n\n".join([_about(part), *(marked(table) for table in _tables(part))])
 
 
 def own_series(part: Part) -> list[str]:
@@ -176,13 +176,15 @@ def _rounds(part: Part) -> Table:
     return table
 
 
-def _aligned(table: Table) -> str:
+def aligned(table: Table) -> str:
+    """A table for a terminal."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def _marked(table: Table) -> str:
+def marked(table: Table) -> str:
+    """A table in Markdown."""
     lines = [f"| {' | '.join(row)} |" for row in table]
     return "\n".join([lines[0], f"| {' | '.join('---' for _ in table[0])} |", *lines[1:]])
 

@@ -26,7 +26,10 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--listen", type=ADDRESS, required=True, help="Where to take DC-09 over TCP. Port 0 picks one.")
+@click.option(
+    "--kind", type=click.Choice(("dc09", "surgard")), default="dc09", show_default=True, help="What to speak."
+)
+@click.option("--listen", type=ADDRESS, required=True, help="Where to take alarms over TCP. Port 0 picks one.")
 @click.option("--key-file", type=_FILE, help="AES key of all accounts, 32, 48 or 64 hex digits.")
 @click.option(
     "--account-key",
@@ -47,6 +50,7 @@ def main() -> None:
     help="Seconds; for `--fault late`.",
 )
 def arc(
+    kind: str,
     listen: Address,
     key_file: Path | None,
     account_keys: tuple[str, ...],
@@ -56,7 +60,7 @@ def arc(
     fault_count: int | None,
     late: float,
 ) -> None:
-    """Be an ARC's automation software: take alarms by DC-09 over TCP and acknowledge them, until SIGTERM."""
+    """Be an ARC's automation software: take alarms over TCP and acknowledge them, until SIGTERM."""
     from hotspare_sim.arc import Behaviour
     from hotspare_sim.arc_command import read_keys, run_arc
     from hotspare_sim.core.answers import Fault
@@ -66,7 +70,7 @@ def arc(
     behaviour = Behaviour(
         timedelta(seconds=delay), Fault(fault) if fault else None, fault_count, timedelta(seconds=late)
     )
-    asyncio.run(run_arc(listen, read_keys(key_file, account_keys), behaviour, log))
+    asyncio.run(run_arc(kind, listen, read_keys(key_file, account_keys), behaviour, log))
 
 
 @main.command()

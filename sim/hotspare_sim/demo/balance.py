@@ -43,6 +43,7 @@ def _moves(ledger: Ledger, outcome: Outcome) -> list[Line]:
         _time("return", outcome.returned, "from the host's new start to its first alarm"),
         _time("switchover", outcome.switched, "from the operator's command to the first alarm through spare 2"),
         _time("resume", outcome.resumed, "from the command that ends it to the first alarm through the host"),
+        _time("sync", outcome.synced, "from the command that changed a device on the host until all spares had it"),
     ]
     for move in ledger.moves:
         path = f"{ROLES[move.old]} -> {ROLES[move.new]}"

@@ -92,7 +92,7 @@ async def _run_in(folder: Path, options: Options, screen: Screen, stop: asyncio.
             screen.say(line, tone, timed=False)
     if problem or stage.ledger.waiting or stage.ledger.out_of_order:
         return 1
-    if options.once and not outcome.moved:
+    if options.once and not outcome.done:
         return INTERRUPTED if interrupted else 1
     return 0
 

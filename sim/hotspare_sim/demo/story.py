@@ -1,12 +1,14 @@
-"""What happens in the demo: the host is killed, spare 1 takes over, the host returns; a switchover, and its end."""
+"""What happens in the demo: the host is killed, spare 1 takes over, the host returns; a switchover, and its end; then a
+change of the configuration on the host, which the spares take over."""
 
+import asyncio
 import shlex
 import time
 from dataclasses import dataclass
 
 from hotspare_sim.core.ledger import Delivery, first_published_after
 from hotspare_sim.demo.cast import ROLES
-from hotspare_sim.demo.children import run_command
+from hotspare_sim.demo.children import DemoError, run_command
 from hotspare_sim.demo.screen import Tone
 from hotspare_sim.demo.stage import Stage
 
@@ -20,6 +22,7 @@ HELD = 30.0
 LONGEST_HOLD = 10.0
 START = 30.0
 RETURN = 60.0
+SYNCED = 15.0
 """Seconds after which what was waited for has failed."""
 
 
@@ -39,11 +42,13 @@ class Outcome:
     """From the command of the switchover to the first alarm through spare 2."""
     resumed: float | None = None
     """From the command that ends it to the first alarm through the host again."""
+    synced: float | None = None
+    """From the command that changed a device on the host until all spares had the change."""
 
     @property
-    def moved(self) -> bool:
-        """Whether all moves happened."""
-        return None not in (self.takeover, self.returned, self.switched, self.resumed)
+    def done(self) -> bool:
+        """Whether all of it happened."""
+        return None not in (self.takeover, self.returned, self.switched, self.resumed, self.synced)
 
 
 async def play_round(stage: Stage, outcome: Outcome) -> None:
@@ -54,6 +59,7 @@ async def play_round(stage: Stage, outcome: Outcome) -> None:
     await _return(stage, outcome)
     await _switch_over(stage, outcome)
     await _resume(stage, outcome)
+    await _edit(stage, outcome)
 
 
 async def go_on(stage: Stage) -> None:
@@ -182,6 +188,34 @@ async def _resume(stage: Stage, outcome: Outcome) -> None:
         f"Resumed: {outcome.resumed:.2f} s after the command the first alarm goes through the host again", Tone.GOOD
     )
     stage.now = "the host works again"
+    await stage.wait(PAUSE)
+
+
+async def _edit(stage: Stage, outcome: Outcome) -> None:
+    """A device gets a name on the host; the cloud and all spares have it by themselves (B3, B4)."""
+    stage.now = "an operator names a device, on the host"
+    before = stage.watch.copies.get("host")
+    command = stage.cast.host.hotspare("device", "update", next(iter(stage.cast.accounts)), "--name", "Front door")
+    stage.screen.say(f"  $ {shlex.join(command)}", Tone.COMMAND, timed=False)
+    asked = time.monotonic()
+    await run_command(command)
+
+    def arrived() -> bool:
+        copies = stage.watch.copies
+        return copies["host"] != before and all(copies.get(role) == copies["host"] for role in ROLES)
+
+    while True:
+        await stage.watch.look()
+        if arrived():
+            break
+        if time.monotonic() > asked + SYNCED:
+            raise DemoError(f"the change at all spares: not within {SYNCED:g} s")
+        await asyncio.sleep(0.02)
+    outcome.synced = time.monotonic() - asked
+    stage.screen.say(
+        f"Configuration: {outcome.synced:.2f} s after the command all three spares had the change, with equal digests",
+        Tone.GOOD,
+    )
     await stage.wait(PAUSE)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import grpc
 
 from hotspare.v1 import receiver_service_pb2, receiver_service_pb2_grpc
+from hotspare.v1.backup_pb2 import BackupTable
 from hotspare.v1.group_pb2 import MemberStatus
 from hotspare.v1.receiver_service_pb2 import ReceiverStatus
 from hotspare_rpc.channel import open_channel
@@ -41,6 +42,9 @@ class GroupView:
 
 NOTHING = GroupView(0, {})
 
+Copy = tuple[object, ...]
+"""Lineage, revision, and the digest of each kind of a receiver's configuration: equal copies are equal."""
+
 
 class Watch:
     """Keeps a channel to each receiver; those that are down are asked again each time."""
@@ -53,6 +57,8 @@ class Watch:
         self.ids: dict[str, str] = {}
         """Receiver id by role; it never changes."""
         self.newest = NOTHING
+        self.copies: dict[str, Copy] = {}
+        """By role: the configuration of each, as it was told last."""
 
     def open(self) -> None:
         """Open the channels, once all receivers serve."""
@@ -71,6 +77,7 @@ class Watch:
         for role, status in zip(asked, answers, strict=True):
             if status is not None:
                 self.ids[role] = status.receiver.receiver_id
+                self.copies[role] = _copy(status.backup)
                 known.append(status)
         told = [status for status in known if status.members]
         if told:
@@ -101,6 +108,10 @@ def _view(status: ReceiverStatus) -> GroupView:
         for member in status.members
     }
     return GroupView(status.group.epoch, members, sum(hold.alarms for hold in status.group.holds))
+
+
+def _copy(table: BackupTable) -> Copy:
+    return (table.lineage, table.revision, *((row.kind, row.count, row.sha256) for row in table.rows))
 
 
 def _word(status: int) -> str:

@@ -1,0 +1,176 @@
+"""An ARC's automation software: takes Sur-Gard over TCP, writes down what came, and acknowledges it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hotspare_model.surgard import (
+    Answer,
+    CidMessage,
+    Heartbeat,
+    Message,
+    MessageSplitter,
+    SiaMessage,
+    SurgardError,
+    parse_message,
+)
+from hotspare_rpc.address import Address, ListenError
+from hotspare_sim.arc import Behaviour, Counts
+from hotspare_sim.core.answers import RUBBISH, Answered, Fault
+from hotspare_sim.line_log import LineLog
+
+READ_SIZE = 65536
+FAULTS = frozenset({Fault.MUTE, Fault.RUBBISH, Fault.CLOSE, Fault.NAK, Fault.LATE, Fault.TWICE})
+"""Those that Sur-Gard can have: it has no half answers, and none with a sequence."""
+
+
+class SurgardServer:
+    """Serves any number of connections; answers the messages of each in their order.
+
+    Repeated alarms are not counted: the format can't tell one from an alarm that happened twice.
+    """
+
+    def __init__(
+        self,
+        *,
+        behaviour: Behaviour | None = None,
+        log: LineLog | None = None,
+        complain: Callable[[str], None] = lambda problem: None,
+    ) -> None:
+        """`complain` is told, in words, when the log can't be written; the message then gets no answer."""
+        self.counts = Counts()
+        self._behaviour = behaviour or Behaviour()
+        self._fault_left = self._behaviour.fault_count
+        self._log = log or LineLog(None)
+        self._complain = complain
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self, listen: Address) -> Address:
+        """Serve; returns the address with the real port. Raises ListenError."""
+        try:
+            self._server = await asyncio.start_server(self._connected, listen.host, listen.port)
+        except OSError as problem:
+            raise ListenError(f"cannot listen at {listen}: {problem.strerror or problem}") from problem
+        return Address(listen.host, self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Take no more, and close all connections."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        self._server = None
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        self.counts.connections += 1
+        splitter = MessageSplitter()
+        name = writer.get_extra_info("peername")
+        peer = str(Address(name[0], name[1])) if name else ""
+        try:
+            while data := await reader.read(READ_SIZE):
+                for raw in splitter.feed(data):
+                    if not await self._handle(raw, peer, writer):
+                        return
+        except SurgardError:
+            self.counts.refused += 1
+        except (OSError, asyncio.CancelledError):
+            # The other side is gone, or we stop: asyncio would report either as an error of ours.
+            writer.transport.abort()
+        finally:
+            self._connections.discard(task)
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _handle(self, raw: bytes, peer: str, writer: asyncio.StreamWriter) -> bool:
+        """Take one message; False when the connection is to end."""
+        message, problem = _read(raw)
+        fault = self._fault_for(message)
+        answered, answer = _answer(message, fault)
+        times = {"time": datetime.now(UTC).isoformat(), "clock": time.monotonic(), "peer": peer}
+        try:
+            # Before it is acknowledged: what the other side was told is in the log, always.
+            self._log.write(times | log_entry(raw, message, answered, problem))
+        except OSError as error:
+            self._complain(f"cannot write the log: {error.strerror or error}")
+            return False
+        self._count(message, answered)
+        wait = self._behaviour.delay + (self._behaviour.late if fault is Fault.LATE else timedelta(0))
+        if wait:
+            await asyncio.sleep(wait.total_seconds())
+        writer.write(answer)
+        await writer.drain()
+        return fault is not Fault.CLOSE
+
+    def _fault_for(self, message: Message | None) -> Fault | None:
+        """The fault that this message meets. Heartbeats meet it too, but only alarms use it up."""
+        fault = self._behaviour.fault
+        if fault is None or message is None or self._fault_left == 0:
+            return None
+        if self._fault_left is not None and not isinstance(message, Heartbeat):
+            self._fault_left -= 1
+        return fault
+
+    def _count(self, message: Message | None, answered: str) -> None:
+        match message:
+            case None:
+                self.counts.refused += 1
+            case Heartbeat():
+                self.counts.supervision += 1
+            case _:
+                self.counts.received += 1
+                self.counts.acknowledged += answered in (Answered.ACK, Fault.TWICE)
+
+
+def _read(raw: bytes) -> tuple[Message | None, str | None]:
+    try:
+        return parse_message(raw), None
+    except SurgardError as error:
+        return None, str(error)
+
+
+def _answer(message: Message | None, fault: Fault | None) -> tuple[str, bytes]:
+    if message is None:
+        return str(Answered.NAK), Answer.NAK.value
+    match fault:
+        case Fault.MUTE | Fault.CLOSE:
+            return str(fault), b""
+        case Fault.RUBBISH:
+            return str(fault), RUBBISH
+        case Fault.NAK:
+            return str(fault), Answer.NAK.value
+        case Fault.TWICE:
+            return str(fault), Answer.ACK.value * 2
+        case Fault.LATE:
+            return str(fault), Answer.ACK.value
+        case _:
+            return str(Answered.ACK), Answer.ACK.value
+
+
+def log_entry(raw: bytes, message: Message | None, answered: str, problem: str | None) -> dict[str, Any]:
+    """What stands in the log about a message, but for the times. Fields that it does not have are null."""
+    entry: dict[str, Any] = dict.fromkeys(
+        ("kind", "account", "qualifier", "code", "partition", "zone", "receiver", "line")
+    )
+    match message:
+        case Heartbeat():
+            entry["kind"] = "heartbeat"
+        case CidMessage(header, account, event):
+            entry |= {"kind": "contact-id", "account": account, "receiver": header.receiver, "line": header.line}
+            entry |= {"qualifier": int(event.qualifier), "code": event.code}
+            entry |= {"partition": event.partition, "zone": event.zone}
+        case SiaMessage(header, account, code, zone):
+            entry |= {"kind": "sia", "account": account, "receiver": header.receiver, "line": header.line}
+            entry |= {"code": code, "zone": zone}
+        case None:
+            pass
+    return entry | {"answered": answered, "problem": problem, "raw": raw.decode("latin-1")}
