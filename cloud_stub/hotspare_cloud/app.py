@@ -22,13 +22,16 @@ from hotspare.v1 import (
     sync_service_pb2_grpc,
     version_service_pb2_grpc,
 )
+from hotspare_cloud.backups import Backups
 from hotspare_cloud.clock import StallWatch
 from hotspare_cloud.directory import Directory, shutting_down
 from hotspare_cloud.disk import DiskWatch
 from hotspare_cloud.intake import Intake
 from hotspare_cloud.metrics import CloudCollector
-from hotspare_cloud.services import alarm, alarm_pull, backup, role
+from hotspare_cloud.metrics_backup import BackupCollector
+from hotspare_cloud.services import alarm, alarm_pull, backup, role, sync
 from hotspare_cloud.services.account import AccountService
+from hotspare_cloud.services.backup_convert import row_of
 from hotspare_cloud.services.callers import ADMIN, Callers
 from hotspare_cloud.services.version import VersionService
 from hotspare_cloud.store.base import TokenRow
@@ -93,6 +96,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
     disk = DiskWatch(folder, store.database)
     directory = Directory(store, watch)
     intake = Intake(store, directory, alarm.serialize, alarm.marks_in, lambda: disk.free, options.disk_floor)
+    backups = Backups(store, directory, row_of, lambda: disk.free, options.disk_floor)
     callers = Callers(directory)
 
     alarms = alarm.AlarmService(callers, intake)
@@ -100,6 +104,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
 
     registry = CollectorRegistry()
     collector = CloudCollector(registry, directory, intake, store.database.counters, watch, lambda: disk.free)
+    BackupCollector(registry, directory, backups)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -109,13 +114,16 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
     server.add(role_service_pb2_grpc.add_RoleServiceServicer_to_server, role.RoleService(callers, directory, store))
     server.add(
         backup_service_pb2_grpc.add_BackupServiceServicer_to_server,
-        backup.BackupService(callers, directory, store),
+        backup.BackupService(callers, directory, backups, store),
     )
-    server.add(sync_service_pb2_grpc.add_SyncServiceServicer_to_server, sync_service_pb2_grpc.SyncServiceServicer())
+    server.add(
+        sync_service_pb2_grpc.add_SyncServiceServicer_to_server,
+        sync.SyncService(callers, directory, backups, store),
+    )
     server.add(alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server, alarms)
     server.add(alarm_pull_service_pb2_grpc.add_AlarmPullServiceServicer_to_server, pulls)
     server.add(account_service_pb2_grpc.add_AccountServiceServicer_to_server, AccountService(callers, directory))
-    server.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionService())
+    server.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionService(callers))
 
     metrics = None
     housekeeping = None
@@ -123,6 +131,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
         metrics = serve_metrics(options.metrics, registry) if options.metrics else None
         watch.start()
         await directory.load()
+        await backups.start()
         await _first_token(folder, directory)
         address = await server.start()
         write_secret(folder.path / SOCKET_NOTE, str(socket))
@@ -135,6 +144,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
         server.set_serving(False)
         alarms.end_streams(shutting_down())
         pulls.end_streams(shutting_down())
+        await backups.stop()
         if not failed.is_set():
             await directory.stop(shutting_down())
         await server.stop(STOP_GRACE)

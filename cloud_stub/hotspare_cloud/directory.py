@@ -14,6 +14,7 @@ from uuid import uuid4
 from hotspare_cloud.clock import StallWatch
 from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
+from hotspare_cloud.keys import ArcKeys, invalid_credentials, not_found
 from hotspare_cloud.store.base import AccountRow, DeviceRow, GroupRow, Store, TokenRow
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.lease import LeaseTerms, check_terms
@@ -21,11 +22,6 @@ from hotspare_rpc.credentials import sha256
 from hotspare_store.folder import DataFolderError
 
 DEFAULT_SUB_ACCOUNT = "default"
-
-
-def invalid_credentials() -> HotspareError:
-    """The one answer to all wrong credentials (G3)."""
-    return HotspareError(Reason.INVALID_CREDENTIALS, "the credentials are missing or wrong")
 
 
 class Directory:
@@ -37,9 +33,10 @@ class Directory:
         """Held while a member joins: the rules look at all groups of the account."""
         self.stopped = asyncio.Event()
         """Set when the cloud stops: streams that wait for their caller end."""
+        self.keys = ArcKeys(store, self._keys_changed)
+        """The accounts, and which keys of theirs are valid."""
         self._store = store
         self._watch = watch
-        self._accounts: dict[str, AccountRow] = {}
         self._groups: dict[tuple[str, str], Group] = {}
         self._by_id: dict[int, Group] = {}
         self._devices: dict[tuple[str, str], list[DeviceRow]] = {}
@@ -51,8 +48,7 @@ class Directory:
         Raises:
             DataFolderError: the stored settings of a group break the inequality of the leases; the message tells how.
         """
-        for account in await self._store.accounts():
-            self._accounts[account.arc_id] = account
+        await self.keys.load()
         for token in await self._store.tokens():
             self._tokens[token.sha256] = token
         for row in await self._store.groups():
@@ -75,6 +71,7 @@ class Directory:
     async def stop(self, error: HotspareError) -> None:
         """End all streams with `error`."""
         self.stopped.set()
+        self.keys.close()
         await asyncio.gather(*(group.stop(error) for group in self._groups.values()))
 
     # Accounts.
@@ -84,14 +81,14 @@ class Directory:
         """Create an account and its groups. Raises HotspareError RESOURCE_EXISTS."""
         account = AccountRow(arc_id, key_sha256, time.time())
         await self._store.create_account(account, sub_accounts)
-        self._accounts[arc_id] = account
+        self.keys.keep(account)
         await self._load_new_groups()
         return account
 
     @finished
     async def create_sub_account(self, arc_id: str, sub_account: str) -> None:
         """Add a group to an account. Raises HotspareError RESOURCE_NOT_FOUND."""
-        self.account(arc_id)
+        self.keys.account(arc_id)
         await self._store.create_sub_account(arc_id, sub_account)
         await self._load_new_groups()
 
@@ -100,22 +97,20 @@ class Directory:
             if row.group_id not in self._by_id:
                 await self._load_group(row)
 
-    def account(self, arc_id: str) -> AccountRow:
-        """An account. Raises HotspareError RESOURCE_NOT_FOUND."""
-        if arc_id not in self._accounts:
-            raise not_found("ARC account", arc_id)
-        return self._accounts[arc_id]
+    @finished
+    async def end_key_rotation(self, arc_id: str, *, force: bool) -> None:
+        """End the old key of an account at once. Raises HotspareError RESOURCE_NOT_FOUND, KEY_IN_USE."""
 
-    def accounts(self) -> list[AccountRow]:
-        """All accounts, by id."""
-        return [self._accounts[arc_id] for arc_id in sorted(self._accounts)]
+        def members() -> list[tuple[str, str]]:
+            known = (member for group in self.groups(arc_id) for member in group.members.values())
+            return [(member.receiver_id, member.name) for member in known]
 
-    def check_arc_key(self, arc_id: str, arc_key: str) -> None:
-        """Raise INVALID_CREDENTIALS unless the account exists and the key is its own (G3)."""
-        account = self._accounts.get(arc_id)
-        digest = account.key_sha256 if account else b"\0" * 32
-        if not hmac.compare_digest(sha256(arc_key), digest) or account is None:
-            raise invalid_credentials()
+        await self.keys.end_rotation(arc_id, members, force=force)
+
+    def _keys_changed(self, arc_id: str) -> None:
+        """Lists of members show who still uses an old key."""
+        for group in self.groups(arc_id):
+            group.notify()
 
     # Groups.
 
@@ -167,13 +162,11 @@ class Directory:
         found = self._devices.get((group.row.arc_id, device_id), ())
         return next((device for device in found if device.group_id == group.row.group_id), None)
 
-    def replace_devices(self, group: Group, changed: Iterable[DeviceRow], gone: Iterable[str], *, whole: bool) -> None:
+    def replace_devices(self, group: Group, changed: Iterable[DeviceRow], gone: Iterable[str]) -> None:
         """Take over devices of a group that were stored."""
         own, arc_id = group.row.group_id, group.row.arc_id
         changed = list(changed)
         dropped = {(arc_id, device.device_id) for device in changed} | {(arc_id, device_id) for device_id in gone}
-        if whole:
-            dropped |= {key for key in self._devices if key[0] == arc_id}
         for key in dropped:
             self._devices[key] = [device for device in self._devices.get(key, ()) if device.group_id != own]
             if not self._devices[key]:
@@ -220,8 +213,3 @@ class Directory:
 def shutting_down() -> HotspareError:
     """What ends the streams when the cloud stops."""
     return HotspareError(Reason.SHUTTING_DOWN, "the server is stopping")
-
-
-def not_found(kind: str, id: str) -> HotspareError:
-    """The error for a resource that does not exist."""
-    return HotspareError(Reason.RESOURCE_NOT_FOUND, f"there is no {kind} {id}", kind=kind, id=id)

@@ -41,7 +41,9 @@ from hotspare_cloud.finish import finished, start, until_room
 from hotspare_cloud.history import arc_alarm, lines_of
 from hotspare_cloud.oddities import Oddities
 from hotspare_cloud.restore import restored_window, stored_state
+from hotspare_cloud.set_aside import LOST_WITH, Aside, set_aside
 from hotspare_cloud.store.base import GroupFacts, GroupRow, HistoryLine, NewAlarm, Step, Store
+from hotspare_cloud.store.base_queue import SetAsideCause
 from hotspare_cloud.tally import Tally
 from hotspare_model.errors import HotspareError
 from hotspare_model.group import SILENCE_LIMIT, MemberStatus
@@ -65,6 +67,8 @@ class Group:
         self.last_seen: dict[str, float] = dict(facts.last_seen)
         self.reports: dict[str, Report] = {}
         self.backlog = facts.backlog
+        self.aside = Aside(facts.set_aside)
+        """Alarms that are set aside (A5)."""
         self.tally = Tally()
         self.confirmed = 0
         self.late_confirmations = 0
@@ -211,7 +215,8 @@ class Group:
         whether it answered.
         """
         result = await self.store.confirm(self.row.group_id, epoch, pull.receiver_id, ranges, time.time())
-        self.backlog -= len(result.newly)
+        self.backlog -= len(result.newly) - result.were_aside
+        self.aside.taken_back(result.were_aside)
         self.confirmed += len(result.newly)
         if epoch != self.delivery.window.epoch:
             self.late_confirmations += len(result.newly)
@@ -374,17 +379,19 @@ class Group:
             lines=(*asked.lines, *lines_of(effects, known, self.state.worked)),
             standing=state.standing if state.standing != self.state.standing else None,
             arc_alarm=self._arc_alarm(state, begun, known) if begun else None,
+            lost=bool(ended and begun and begun.reason in LOST_WITH),
         )
         if step.is_empty:
             return
-        told_arc = await until_room(functools.partial(self.store.save_step, self.row.group_id, step))
+        saved = await until_room(functools.partial(self.store.save_step, self.row.group_id, step))
+        set_aside(self, saved.set_aside, SetAsideCause.LOST_UNDER_IT)
         if begun is not None:
             self.working_since = time.time()
             self.delivery.window.begin(begun.epoch)
             self.tally.begun(begun, step.role, self.delivery.window.held(), self.name())
         elif ended is not None:
             self.working_since = None
-        if told_arc:
+        if saved.told_arc:
             self.arrived(1)
 
     def _arc_alarm(self, state: GroupState, begun: BeginEpoch, known: Mapping[str, Membership]) -> NewAlarm | None:

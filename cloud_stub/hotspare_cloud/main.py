@@ -1,10 +1,13 @@
 """The command `hotspare-cloud`. gRPC is imported late, so that `--help` is instant."""
 
 import asyncio
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +17,32 @@ DATA = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 DISK_FLOOR_MB = 512
+
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+if TYPE_CHECKING:  # generic for the checker; not yet so in every release of click that we allow
+    _SpanParam = click.ParamType[timedelta]
+else:
+    _SpanParam = click.ParamType
+
+
+class SpanType(_SpanParam):
+    """A span on the command line: `30m`, `12h`, `7d`."""
+
+    name = "SPAN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read the text; its range is checked by who uses it."""
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"([0-9]{1,6})([mhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no span: give a number with its unit (m, h, d), such as 7d", param, ctx)
+        return int(found[1]) * UNITS[found[2]]
+
+
+SPAN = SpanType()
 
 
 @click.group()
@@ -123,23 +152,93 @@ def create(arc_id: str, data: Path, sub_accounts: Sequence[str], key_out: Path |
     Works beside a running cloud, and on the folder of one that does not run.
     """
     from hotspare_cloud.offline import create_account
-    from hotspare_model.errors import HotspareError
-    from hotspare_rpc.address import ListenError
-    from hotspare_store.folder import DataFolderError, NewSecretFile
+    from hotspare_store.folder import NewSecretFile
 
-    try:
-        # Before the account: a key that can't be written would be lost.
-        with NewSecretFile(key_out) as file:
-            key = asyncio.run(create_account(data, arc_id, sub_accounts))
-            file.write(key)
-    except (DataFolderError, ListenError) as problem:
-        raise click.ClickException(str(problem)) from problem
-    except HotspareError as refused:
-        raise click.ClickException(refused.message) from refused
+    # Before the account: a key that can't be written would be lost.
+    with _told(), NewSecretFile(key_out) as file:
+        key = asyncio.run(create_account(data, arc_id, sub_accounts))
+        file.write(key)
     if key_out is None:
         click.echo(key)
     else:
         click.echo(f"The key of {arc_id} is in {key_out}.", err=True)
+
+
+@account.command("rotate-key")
+@click.argument("arc_id")
+@click.option("--data", type=DATA, required=True, help="The data folder of the cloud, running or not.")
+@click.option(
+    "--overlap",
+    type=SPAN,
+    default="7d",
+    show_default=True,
+    metavar="SPAN",
+    help="How long the old key stays valid beside the new one: 1m to 90d.",
+)
+@click.option(
+    "--key-out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the new key to this new file (mode 0600) instead of showing it.",
+)
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Begin anew although a rotation runs: its new key ends at once, the old one stays valid.",
+)
+def rotate_key(arc_id: str, data: Path, overlap: timedelta, key_out: Path | None, restart: bool) -> None:
+    """Make a second key of an ARC account, to take the place of the one in use. It is shown once.
+
+    Both are valid until the overlap ends; then the old one ends by itself, also for what is connected with it. Give the
+    new one to each receiver (hotspare settings set --arc-key-file FILE): no role and no work is lost by that. The list
+    of members shows who still uses the old one.
+
+    Works beside a running cloud, and on the folder of one that does not run.
+    """
+    from hotspare_cloud.offline import rotate_key
+    from hotspare_store.folder import NewSecretFile
+
+    # Before the rotation: a key that can't be written would be lost.
+    with _told(), NewSecretFile(key_out) as file:
+        key, until = asyncio.run(rotate_key(data, arc_id, overlap, restart=restart))
+        file.write(key)
+    if key_out is None:
+        click.echo(key)
+    else:
+        click.echo(f"The new key of {arc_id} is in {key_out}.", err=True)
+    click.echo(f"The old key is valid until {until:%Y-%m-%d %H:%M:%S} UTC.", err=True)
+
+
+@account.command("end-rotation")
+@click.argument("arc_id")
+@click.option("--data", type=DATA, required=True, help="The data folder of the cloud, running or not.")
+@click.option("--force", is_flag=True, help="Also while receivers still use the old key: they are shut out.")
+def end_rotation(arc_id: str, data: Path, force: bool) -> None:
+    """End the old key of an ARC account now. Without a rotation nothing changes.
+
+    Works beside a running cloud, and on the folder of one that does not run.
+    """
+    from hotspare_cloud.offline import end_rotation
+
+    with _told():
+        asyncio.run(end_rotation(data, arc_id, force=force))
+    click.echo(f"Only the newest key of {arc_id} is valid.", err=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What goes wrong inside is told in one line."""
+    from hotspare_model.errors import HotspareError, Reason
+    from hotspare_rpc.address import ListenError
+    from hotspare_store.folder import DataFolderError
+
+    hints = {Reason.KEY_IN_USE: "--force shuts them out", Reason.ROTATION_RUNNING: "account end-rotation, or --restart"}
+    try:
+        yield
+    except (DataFolderError, ListenError) as problem:
+        raise click.ClickException(str(problem)) from problem
+    except HotspareError as refused:
+        hint = hints.get(refused.reason)
+        raise click.ClickException(f"{refused.message} ({hint})" if hint else refused.message) from refused
 
 
 if __name__ == "__main__":

@@ -225,6 +225,15 @@ class CloudCollector(Collector):
         late = CounterMetricFamily(
             "hotspare_cloud_late_confirmations", "Confirmations that came under an ended epoch.", labels=GROUP
         )
+        aside = GaugeMetricFamily(
+            "hotspare_cloud_alarms_rejected", "Alarms that are set aside now: no ARC has them.", labels=GROUP
+        )
+        put_aside = CounterMetricFamily(
+            "hotspare_cloud_alarms_set_aside", "Alarms that were set aside, by cause.", labels=[*GROUP, "cause"]
+        )
+        replayed = CounterMetricFamily(
+            "hotspare_cloud_alarms_replayed", "Alarms that an operator put back into the queue.", labels=GROUP
+        )
         now = time.time()
         for group in groups:
             labels = _labels(group)
@@ -237,7 +246,11 @@ class CloudCollector(Collector):
             again.add_metric(labels, group.delivery.redelivered)
             confirmed.add_metric(labels, group.confirmed)
             late.add_metric(labels, group.late_confirmations)
-        yield from (backlog, oldest, out, held, delivered, again, confirmed, late)
+            aside.add_metric(labels, group.aside.now)
+            for cause, count in group.aside.by_cause.items():
+                put_aside.add_metric([*labels, cause.name.lower()], count)
+            replayed.add_metric(labels, group.aside.replayed)
+        yield from (backlog, oldest, out, held, delivered, again, confirmed, late, aside, put_aside, replayed)
 
 
 def _labels(group: Group) -> list[str]:

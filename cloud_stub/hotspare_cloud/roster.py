@@ -11,7 +11,8 @@ from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
 from hotspare_cloud.history import note_line
 from hotspare_cloud.restore import posts_of
-from hotspare_model.errors import HotspareError
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.group import MemberStatus
 from hotspare_rpc.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -65,16 +66,24 @@ async def leave(
     note: Note,
     *,
     ended: Sequence[str] = (),
+    connected_too: bool = True,
 ) -> None:
     """Remove members; their streams end with `error`.
 
     `released` are the epochs that they surely write under no more, `note` is the line of the history, and `ended` are
     those whose hot spare was ended by the host.
+
+    Raises:
+        HotspareError: MEMBER_CONNECTED, when one of them is, unless `connected_too`.
     """
     async with group.lock:
         gone = [receiver_id for receiver_id in receiver_ids if receiver_id in group.members]
         if not gone:
             return
+        for receiver_id in gone:
+            # Under the lock: it may come back while this waits for its turn.
+            if not connected_too and group.status(receiver_id) is not MemberStatus.OFFLINE:
+                raise member_connected(group.members[receiver_id])
         group.generation += 1
         departed = {receiver_id: receiver_id in ended for receiver_id in gone}
         lines = [note_line(note, group.members)]
@@ -95,6 +104,15 @@ async def leave(
             group.last_seen.pop(receiver_id, None)
         given_up = {former[each].incarnation: through for each, through in released.items() if each in former}
         await group.step(PostsChanged(posts_of(group.members), given_up), former=former)
+
+
+def member_connected(member: Membership) -> HotspareError:
+    """The error for a member that is taken for dead and lives (G8)."""
+    return HotspareError(
+        Reason.MEMBER_CONNECTED,
+        f"{member.name} is connected: disable it there, or force",
+        receiver_id=member.receiver_id,
+    )
 
 
 def _renumbered(group: Group, member: Membership, known: Membership | None) -> Membership:

@@ -1,4 +1,4 @@
-"""AlarmPullService: alarms to the working receiver, confirmations back."""
+"""AlarmPullService: alarms to the working receiver, confirmations and refusals back; the queue, for people."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,8 +8,11 @@ from hotspare_cloud.clock import boottime
 from hotspare_cloud.delivery import Deliver, Finished, PullMessage, PullSession, Stale, Stored, Withdraw
 from hotspare_cloud.directory import Directory
 from hotspare_cloud.group import Group
-from hotspare_cloud.services.callers import Callers, Context, ReceiverCaller
+from hotspare_cloud.services import queue
+from hotspare_cloud.services.callers import OPERATOR, VIEWER, Callers, Context, ReceiverCaller
+from hotspare_cloud.services.queue import refused_alarm
 from hotspare_cloud.services.streams import first_of
+from hotspare_cloud.set_aside import refuse
 from hotspare_cloud.store.base import WaitingAlarm
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 
@@ -48,13 +51,29 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
         self._pulls.add(pull)
         reader = asyncio.create_task(self._read(request_iterator, pull, caller, group))
         try:
-            while not isinstance(message := await pull.next_message(), Finished):
-                yield _encode(message)
+            with self._callers.lasting(context, pull.end):
+                while not isinstance(message := await pull.next_message(), Finished):
+                    yield _encode(message)
         finally:
             self._pulls.discard(pull)
             reader.cancel()
             if group is not None:
                 group.delivery.close(pull)
+
+    async def ListQueue(self, request: queue.ListRequest, context: Context) -> queue.ListResponse:
+        """See alarm_pull_service.proto."""
+        group, _ = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
+        return await queue.list_queue(group, request)
+
+    async def GetQueuedAlarm(self, request: queue.GetRequest, context: Context) -> queue.GetResponse:
+        """See alarm_pull_service.proto."""
+        group, _ = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
+        return await queue.get_alarm(group, request)
+
+    async def ReplayAlarm(self, request: queue.ReplayRequest, context: Context) -> queue.ReplayResponse:
+        """See alarm_pull_service.proto."""
+        group, receiver_id = self._callers.group(context, OPERATOR, request.arc_id, request.sub_account)
+        return await queue.replay_alarm(group, request, self._callers.operator_name(context, receiver_id))
 
     async def _read(
         self, requests: AsyncIterator[Request], pull: PullSession, caller: ReceiverCaller, group: Group | None
@@ -64,13 +83,16 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
                 match request.WhichOneof("frame"):
                     case "confirm":
                         await self._confirm(request.confirm, pull, caller, group)
-                    case "refuse" | "give_back":
+                    case "refuse":
+                        if group is not None:
+                            await refuse(group, pull, request.refuse.epoch, refused_alarm(request.refuse))
+                    case "give_back":
                         raise HotspareError(
-                            Reason.NOT_SERVED, "this release takes no refusals", method="PullAlarms.refuse"
+                            Reason.NOT_SERVED, "what is given back is told by a release", method="PullAlarms.give_back"
                         )
                     case _:
                         raise HotspareError(
-                            Reason.STREAM_PROTOCOL, "expected `confirm` after `open`", expected="confirm"
+                            Reason.STREAM_PROTOCOL, "expected `confirm` or `refuse` after `open`", expected="confirm"
                         )
             pull.send(Finished())
         except Exception as error:
@@ -133,7 +155,7 @@ def delivered(alarm: WaitingAlarm) -> alarm_pull_service_pb2.DeliveredAlarm:
     stored.number = alarm.number
     stored.account_sequence = alarm.account_sequence
     return alarm_pull_service_pb2.DeliveredAlarm(
-        stored=stored, attempt=alarm.deliveries + 1, maybe_sent=alarm.maybe_sent
+        stored=stored, attempt=alarm.deliveries + 1, maybe_sent=alarm.maybe_sent, replay=alarm.replay
     )
 
 

@@ -1,12 +1,14 @@
 """Who calls: credentials of a call -> receiver, device or operator (S1)."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from hotspare_cloud.directory import Directory, invalid_credentials
+from hotspare_cloud.directory import Directory
 from hotspare_cloud.group import Group
+from hotspare_cloud.keys import EndStream, invalid_credentials
 from hotspare_cloud.store.base import DeviceRow
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_rpc.credentials import (
@@ -54,8 +56,19 @@ class Callers:
         shown = read_receiver_credentials(metadata)
         if shown is None:
             raise invalid_credentials()
-        self._directory.check_arc_key(shown.arc_id, shown.arc_key)
+        self._directory.keys.check(shown.arc_id, shown.arc_key, shown.receiver_id)
         return ReceiverCaller(shown.arc_id, shown.receiver_id, read_operator(metadata) or "")
+
+    def lasting(self, context: Context, end: EndStream) -> AbstractContextManager[None]:
+        """Stands around a stream: `end` is called when the ARC key that opened it ends before it does (X3).
+
+        Raises:
+            HotspareError: INVALID_CREDENTIALS, when the key has ended already.
+        """
+        shown = read_receiver_credentials(context.invocation_metadata())
+        if shown is None:
+            return nullcontext()  # an operator's token
+        return self._directory.keys.lasting(shown.arc_id, shown.arc_key, end)
 
     def device(self, context: Context) -> DeviceRow:
         """The device that calls. Raises HotspareError INVALID_CREDENTIALS."""
@@ -90,7 +103,7 @@ class Callers:
         """
         if read_bearer_token(context.invocation_metadata()) is not None:
             self.operator(context, least)
-            self._directory.account(arc_id)
+            self._directory.keys.account(arc_id)
             return self._directory.group(arc_id, sub_account), ""
         caller = self.receiver(context)
         group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)

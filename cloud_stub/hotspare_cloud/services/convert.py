@@ -1,6 +1,7 @@
 """The group as the contract shows it."""
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -94,6 +95,9 @@ def _group_warnings(group: Group) -> list[str]:
         found.append(
             f"the cloud was restored from a backup copy at {at}: what was stored after the copy was made is gone"
         )
+    if (count := group.aside.now) > 0:
+        what = "1 alarm is" if count == 1 else f"{count} alarms are"
+        found.append(f"{what} set aside, and not at the ARC: hotspare alarm rejected tells why")
     return found
 
 
@@ -110,10 +114,9 @@ def receiver_info_to_proto(member: Membership) -> group_pb2.ReceiverInfo:
     )
 
 
-def members_to_proto(group: Group, asking: str = "") -> list[group_pb2.Member]:
-    """All members, in the order of their roles; those without one come last."""
-    members = sorted(group.members.values(), key=lambda member: (member.role is None, member.role, member.generation))
-    return [member_to_proto(group, member, asking) for member in members]
+def in_order(members: Iterable[Membership]) -> list[Membership]:
+    """Members in the order of their roles; those without one come last."""
+    return sorted(members, key=lambda member: (member.role is None, member.role, member.generation))
 
 
 def group_to_proto(group: Group, oldest: float | None = None) -> group_pb2.Group:

@@ -17,7 +17,7 @@ def decode_number(list_name: str, token: str) -> int:
     """The position in a token of a list whose positions are numbers; 0 for no token. Raises PAGE_TOKEN_INVALID."""
     position = decode_token(list_name, token)
     if position and not (position.isascii() and position.isdecimal() and len(position) < 19):
-        raise _token_invalid()
+        raise token_invalid()
     return int(position or 0)
 
 
@@ -36,9 +36,10 @@ def decode_token(list_name: str, token: str) -> str:
         text = ""
     name, _, position = text.partition("\n")
     if name != list_name or not position:
-        raise _token_invalid()
+        raise token_invalid()
     return position
 
 
-def _token_invalid() -> HotspareError:
+def token_invalid() -> HotspareError:
+    """The error for a token that was tampered with, or is of another list."""
     return HotspareError(Reason.PAGE_TOKEN_INVALID, "the page token is damaged or belongs to another list")

@@ -20,7 +20,7 @@ from hotspare_cloud.services.paging import decode_number, encode_token, page_siz
 from hotspare_cloud.services.streams import first_of
 from hotspare_cloud.store.base import Store
 from hotspare_model.errors import HotspareError, Reason, field_invalid
-from hotspare_model.group import MemberStatus, Role
+from hotspare_model.group import Role
 from hotspare_rpc.text import printable
 from hotspare_rpc.wire import (
     group_settings_to_proto,
@@ -55,21 +55,23 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
     ) -> role_service_pb2.JoinGroupResponse:
         """See role_service.proto."""
         caller = self._callers.receiver(context)
-        if request.promote:
-            raise HotspareError(Reason.NOT_SERVED, "this release promotes no spare", method="JoinGroup.promote")
         role = role_from_proto(request.role)
         if role is None:
             raise field_invalid("role", "must be HOST, SPARE_1, SPARE_2 or SPARE_3")
+        if request.promote and role is not Role.HOST:
+            raise field_invalid("promote", "goes with the role HOST alone")
         wish = _described(request.receiver, caller.receiver_id, role)
-        group, member = await self._join(caller, wish, request.sub_account)
+        group, member = await self._join(caller, wish, request.sub_account, promote=request.promote)
         return role_service_pb2.JoinGroupResponse(
-            member=convert.member_to_proto(group, member, caller.receiver_id),
+            member=self._row(group, member, caller.receiver_id),
             group=convert.group_to_proto(group),
             settings=group_settings_to_proto(group.state.settings),
         )
 
     @finished
-    async def _join(self, caller: ReceiverCaller, wish: Membership, sub_account: str) -> tuple[Group, Membership]:
+    async def _join(
+        self, caller: ReceiverCaller, wish: Membership, sub_account: str, *, promote: bool
+    ) -> tuple[Group, Membership]:
         # All groups of the account are looked at, so only one joins at a time.
         async with self._directory.membership_lock:
             group = self._directory.group(caller.arc_id, sub_account)
@@ -82,10 +84,32 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                     setting="sub_account",
                     role=held.name if held else "",
                 )
+            if promote:
+                await self._make_room(group, wish, caller.operator)
             check_join(wish, group.row.sub_account, group.members, self._other_hosts(group))
             joined = await roster.join(group, wish, caller.operator)
             await self._end_alone(caller, "it took a role", but=group)
             return group, joined
+
+    async def _make_room(self, group: Group, wish: Membership, operator: str) -> None:
+        """Remove the host of before, for a spare that is promoted in its place (G8).
+
+        A stop of the cloud right after it leaves a group without a host, and promoting again goes on from there.
+        """
+        spare = group.members.get(wish.receiver_id)
+        if spare is None or spare.role is None:
+            raise HotspareError(
+                Reason.NOT_A_MEMBER,
+                "only a spare of the group can be promoted: take a free role without promoting",
+                receiver_id=wish.receiver_id,
+            )
+        host = next((member for member in group.members.values() if member.role is Role.HOST), None)
+        if host is None or host.receiver_id == wish.receiver_id:
+            return
+        others = {key: member for key, member in group.members.items() if member is not host}
+        check_join(wish, group.row.sub_account, others, self._other_hosts(group))
+        why = f"{host.name}, for {spare.name} is promoted"
+        await self._remove(group, host.receiver_id, Kind.MEMBER_REMOVED, why, operator, connected_too=False)
 
     async def _end_alone(self, caller: ReceiverCaller, why: str, *, but: Group | None = None) -> None:
         """Let a receiver work alone nowhere, but in one group."""
@@ -121,7 +145,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
             gone = [member]
             if member.role is Role.HOST:
                 gone += [other for other in group.members.values() if other is not member and other.role is not None]
-            ended = [convert.member_to_proto(group, other) for other in gone[1:]]
+            ended = [self._row(group, other) for other in gone[1:]]
             kind = Kind.HOT_SPARE_ENDED if member.role is Role.HOST else Kind.MEMBER_LEFT
             detail = printable(request.detail, DETAIL_LIMIT)
             await roster.leave(
@@ -150,21 +174,30 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
                 f"the group has no member {printable(request.receiver_id, 64)}",
                 receiver_id=printable(request.receiver_id, 64),
             )
-        if not request.force and group.status(member.receiver_id) is not MemberStatus.OFFLINE:
-            raise HotspareError(
-                Reason.MEMBER_CONNECTED,
-                f"{member.name} is connected: disable it there, or force",
-                receiver_id=member.receiver_id,
-            )
         operator = self._callers.operator_name(context, asking)
-        await self._remove(group, member.receiver_id, Kind.MEMBER_REMOVED, member.name, operator)
+        await self._remove(
+            group, member.receiver_id, Kind.MEMBER_REMOVED, member.name, operator, connected_too=request.force
+        )
         return role_service_pb2.RemoveMemberResponse(group=convert.group_to_proto(group))
 
-    async def _remove(self, group: Group, receiver_id: str, kind: Kind, detail: str, operator: str) -> None:
+    async def _remove(
+        self, group: Group, receiver_id: str, kind: Kind, detail: str, operator: str, *, connected_too: bool = True
+    ) -> None:
         removed = HotspareError(
             Reason.NOT_A_MEMBER, "this receiver was removed from the group", receiver_id=receiver_id
         )
-        await roster.leave(group, [receiver_id], {}, removed, Note(kind, receiver_id, detail, operator))
+        note = Note(kind, receiver_id, detail, operator)
+        await roster.leave(group, [receiver_id], {}, removed, note, connected_too=connected_too)
+
+    def _row(self, group: Group, member: Membership, asking: str = "") -> group_pb2.Member:
+        """A member as it is now, and whether the end of a rotation would shut it out."""
+        row = convert.member_to_proto(group, member, asking)
+        row.uses_old_key = self._directory.keys.uses_old_key(group.row.arc_id, member.receiver_id)
+        return row
+
+    def _rows(self, group: Group, asking: str) -> list[group_pb2.Member]:
+        """All members, in the order of their roles."""
+        return [self._row(group, member, asking) for member in convert.in_order(group.members.values())]
 
     async def ListMembers(
         self, request: role_service_pb2.ListMembersRequest, context: Context
@@ -173,7 +206,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         group, asking = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
         size = page_size(request.page_size, default=MEMBERS_PAGE, most=MEMBERS_PAGE)
         after = decode_number("members", request.page_token)
-        members = convert.members_to_proto(group, asking)[after:]
+        members = self._rows(group, asking)[after:]
         page = members[:size]
         return role_service_pb2.ListMembersResponse(
             group=convert.group_to_proto(group, await self._store.oldest_waiting(group.row.group_id)),
@@ -188,16 +221,25 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         group, asking = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
         changed = asyncio.Event()
         changed.set()
+        ended: list[HotspareError] = []
+
+        def end(error: HotspareError) -> None:
+            ended.append(error)
+            changed.set()
+
         group.watchers.add(changed.set)
         try:
-            while True:
-                await changed.wait()
-                changed.clear()
-                if self._directory.stopped.is_set():
-                    raise shutting_down()
-                yield role_service_pb2.WatchMembersResponse(
-                    group=convert.group_to_proto(group), members=convert.members_to_proto(group, asking)
-                )
+            with self._callers.lasting(context, end):
+                while True:
+                    await changed.wait()
+                    changed.clear()
+                    if self._directory.stopped.is_set():
+                        raise shutting_down()
+                    if ended:
+                        raise ended[0]
+                    yield role_service_pb2.WatchMembersResponse(
+                        group=convert.group_to_proto(group), members=self._rows(group, asking)
+                    )
         finally:
             group.watchers.discard(changed.set)
 
@@ -310,11 +352,9 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         )
         reader = asyncio.create_task(self._read(request_iterator, group, session))
         try:
-            while True:
-                state = await session.next_state()
-                if state is None:
-                    return
-                yield convert.state_to_proto(state)
+            with self._callers.lasting(context, session.end):
+                while (state := await session.next_state()) is not None:
+                    yield convert.state_to_proto(state)
         finally:
             reader.cancel()
             await group.part(session)

@@ -11,17 +11,21 @@ from typing import Protocol
 
 from hotspare_cloud.core.admission import Membership
 from hotspare_cloud.core.state import BeginEpoch, Kind, Reason, Standing
-from hotspare_model.digest import KindDigest
+from hotspare_cloud.store.base_queue import QueueStore
+from hotspare_cloud.store.base_records import DeviceRow as DeviceRow
+from hotspare_cloud.store.base_records import RecordStore
 from hotspare_model.group import GroupSettings, Role
 
 
 @dataclass(frozen=True, slots=True)
 class AccountRow:
-    """An ARC account. The key itself is not kept, only its SHA-256."""
+    """An ARC account. The key itself is not kept, only its SHA-256; while it is rotated, also that of the old one."""
 
     arc_id: str
     key_sha256: bytes
     created_at: float
+    old_key_sha256: bytes | None = None
+    old_key_expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class GroupFacts:
     out: Sequence[OutRow]
     backlog: int
     standing: Standing
+    set_aside: int = 0
+    """Alarms that are set aside."""
 
 
 class AlarmState(IntEnum):
@@ -78,6 +84,7 @@ class AlarmState(IntEnum):
 
     WAITING = 0
     CONFIRMED = 1
+    SET_ASIDE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +139,23 @@ class Step:
     """The operator's wish that this carries out, to be remembered."""
     arc_alarm: NewAlarm | None = None
     """What the ARC is told (F10)."""
+    lost: bool = False
+    """Whether the holder of the epoch that ended was lost: that counts against what was out with it."""
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to store."""
         return self == Step()
+
+
+@dataclass(frozen=True, slots=True)
+class SavedStep:
+    """What came of storing a step."""
+
+    told_arc: bool = False
+    """Whether an alarm for the ARC is new."""
+    set_aside: Sequence[int] = ()
+    """Alarms under which the working receiver was lost too often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +182,10 @@ class WaitingAlarm:
     deliveries: int
     maybe_sent: bool
     """It was out under an epoch whose holder was lost: that one may have sent it."""
+    losses: int = 0
+    """How many times the working receiver was lost with it."""
+    replay: bool = False
+    """An operator put it back after it had been set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,38 +196,8 @@ class Confirmation:
     """Confirmed by this."""
     known: Sequence[int]
     """Delivered to that receiver under that epoch: newly confirmed, or before."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
-    """What is needed to know a device that calls, and to store its alarms."""
-
-    group_id: int
-    device_id: str
-    key_sha256: bytes
-    account_number: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRow:
-    """One record of a configuration. `payload` is the serialized `Record`; empty in a change that deletes."""
-
-    kind: int
-    id: str
-    payload: bytes
-    device: DeviceRow | None = None
-    """For a device: what is looked up at each of its calls."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """The cloud's copy of a configuration."""
-
-    lineage: str
-    revision: int
-    software_version: str
-    digests: Sequence[KindDigest]
-    updated_at: float
+    were_aside: int = 0
+    """How many of the newly confirmed ones had been set aside meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +225,18 @@ class AccountStore(Protocol):
 
     async def accounts(self) -> Sequence[AccountRow]:
         """All accounts, by id."""
+        ...
+
+    async def save_keys(self, account: AccountRow) -> None:
+        """Store the keys of an account as they now are; nobody has shown the new one yet."""
+        ...
+
+    async def note_key(self, arc_id: str, receiver_id: str, *, changed_over: bool) -> None:
+        """Note whether a receiver showed the new key of a running rotation last."""
+        ...
+
+    async def changed_over(self) -> Sequence[tuple[str, str]]:
+        """Accounts, and their receivers that showed the new key of a running rotation last."""
         ...
 
     async def groups(self) -> Sequence[GroupRow]:
@@ -270,8 +275,8 @@ class GroupStore(Protocol):
         """Remove members, remembering whether their hot spare was ended; the rest as `save_member`."""
         ...
 
-    async def save_step(self, group_id: int, step: Step) -> bool:
-        """Store what an event changed of who works, in one commit. Returns whether an alarm for the ARC is new."""
+    async def save_step(self, group_id: int, step: Step) -> SavedStep:
+        """Store what an event changed of who works, in one commit."""
         ...
 
     async def add_lines(self, group_id: int, lines: Sequence[HistoryLine]) -> None:
@@ -319,25 +324,5 @@ class AlarmStore(Protocol):
         ...
 
 
-class RecordStore(Protocol):
-    """The cloud's copies of configurations."""
-
-    async def backup(self, group_id: int) -> Backup | None:
-        """The copy, without its records. None: there is none."""
-        ...
-
-    async def records(self, group_id: int, kind: int) -> Sequence[RecordRow]:
-        """The records of one kind, by id."""
-        ...
-
-    async def save_backup(self, group_id: int, backup: Backup, changes: Sequence[RecordRow], whole: bool) -> None:
-        """Store changes and what they lead to, in one commit. `whole`: what is not among them is gone."""
-        ...
-
-    async def devices(self) -> Sequence[DeviceRow]:
-        """All devices of all groups, to be known at their calls."""
-        ...
-
-
-class Store(AccountStore, GroupStore, AlarmStore, RecordStore, Protocol):
+class Store(AccountStore, GroupStore, AlarmStore, QueueStore, RecordStore, Protocol):
     """All that the cloud keeps."""

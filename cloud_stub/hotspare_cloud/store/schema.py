@@ -1,6 +1,10 @@
 """The schema of the cloud's SQLite database, as migrations that are never changed once released."""
 
+import json
+
 import sqlite_utils
+
+from hotspare_model.digest import bucket_digest, bucket_of
 
 MIGRATIONS = sqlite_utils.Migrations("hotspare-cloud")
 
@@ -201,6 +205,178 @@ def m0005_moves(db: sqlite_utils.Database) -> None:
             request_id TEXT NOT NULL,
             at REAL NOT NULL,
             PRIMARY KEY (group_id, request_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+
+
+@MIGRATIONS()
+def m0006_revisions(db: sqlite_utils.Database) -> None:
+    """Revisions of configurations with what changed in each, digests by bucket, and transfers that are under way."""
+    # The newest is the copy itself; a group without any has none.
+    db.execute(
+        """
+        CREATE TABLE revision (
+            group_id INTEGER NOT NULL,
+            revision INTEGER NOT NULL,
+            lineage TEXT NOT NULL,
+            stored_at REAL NOT NULL,
+            receiver_id TEXT NOT NULL,
+            operator TEXT NOT NULL,
+            software_version TEXT NOT NULL,
+            kinds TEXT NOT NULL,
+            change_count INTEGER NOT NULL,
+            restored_from INTEGER NOT NULL,
+            base_revision INTEGER NOT NULL,
+            base_lineage TEXT NOT NULL,
+            PRIMARY KEY (group_id, revision)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    _copy_heads(db)
+    db.execute("ALTER TABLE record RENAME TO record_before")
+    # `revision`: the stored one in which it got these contents; `changed`: the host's own number of that. An empty
+    # payload is a record that is gone, kept for those who ask what changed since.
+    db.execute(
+        """
+        CREATE TABLE record (
+            group_id INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            bucket INTEGER NOT NULL,
+            payload BLOB NOT NULL,
+            revision INTEGER NOT NULL,
+            changed INTEGER NOT NULL,
+            operator TEXT NOT NULL,
+            PRIMARY KEY (group_id, kind, id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    _copy_records(db)
+    db.execute("DROP TABLE record_before")
+    db.execute("CREATE INDEX record_bucket ON record (group_id, kind, bucket)")
+    db.execute("CREATE INDEX record_revision ON record (group_id, kind, revision)")
+    db.execute("CREATE INDEX record_gone ON record (group_id, revision) WHERE payload = x''")
+    # What a record was before: from `revision` on, and no longer from `until` on.
+    db.execute(
+        """
+        CREATE TABLE record_version (
+            group_id INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            until INTEGER NOT NULL,
+            payload BLOB NOT NULL,
+            changed INTEGER NOT NULL,
+            operator TEXT NOT NULL,
+            PRIMARY KEY (group_id, kind, id, revision)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute("CREATE INDEX version_until ON record_version (group_id, until)")
+    db.execute(
+        """
+        CREATE TABLE bucket (
+            group_id INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            bucket INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            sha256 BLOB NOT NULL,
+            PRIMARY KEY (group_id, kind, bucket)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    _digest_records(db)
+    db.execute(
+        """
+        CREATE TABLE incoming (
+            transfer_id INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            bucket INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            payload BLOB NOT NULL,
+            changed INTEGER NOT NULL,
+            operator TEXT NOT NULL,
+            key_sha256 BLOB,
+            account_number TEXT,
+            PRIMARY KEY (transfer_id, kind, bucket, id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    for column in ("lineage", "revision", "backup_version", "backup_digests", "backup_at"):
+        db.execute(f"ALTER TABLE grp DROP COLUMN {column}")
+
+
+def _copy_heads(db: sqlite_utils.Database) -> None:
+    """The copies of before, each as its group's first revision."""
+    rows = db.execute(
+        "SELECT group_id, revision, lineage, backup_version, backup_digests, backup_at FROM grp"
+    ).fetchall()
+    for group_id, revision, lineage, version, digests, at in rows:
+        if lineage:
+            kinds = [[kind, count, sha256, revision if count else 0, at] for kind, count, sha256 in json.loads(digests)]
+            db.execute(
+                "INSERT INTO revision VALUES (?, ?, ?, ?, '', '', ?, ?, 0, 0, 0, '')",
+                (group_id, revision, lineage, at, version, json.dumps(kinds)),
+            )
+
+
+def _copy_records(db: sqlite_utils.Database) -> None:
+    db.conn.create_function("bucket_of", 1, bucket_of, deterministic=True)
+    columns = "group_id, kind, id, bucket_of(id), payload, revision, revision, ''"
+    db.execute(f"INSERT INTO record SELECT {columns} FROM record_before")
+
+
+def _digest_records(db: sqlite_utils.Database) -> None:
+    """The digest of each bucket; one kind of one group in memory at a time."""
+    for group_id, kind in db.execute("SELECT DISTINCT group_id, kind FROM record").fetchall():
+        found: dict[int, list[tuple[bytes, bytes]]] = {}
+        rows = db.execute("SELECT bucket, id, payload FROM record WHERE group_id = ? AND kind = ?", (group_id, kind))
+        for bucket, record_id, payload in rows:
+            found.setdefault(bucket, []).append((record_id.encode(), payload))
+        for bucket, records in found.items():
+            db.execute(
+                "INSERT INTO bucket VALUES (?, ?, ?, ?, ?)",
+                (group_id, kind, bucket, len(records), bucket_digest(records)),
+            )
+
+
+@MIGRATIONS()
+def m0007_keys(db: sqlite_utils.Database) -> None:
+    """The old key of an account while it is rotated, and which receivers showed the new one last."""
+    db.execute("ALTER TABLE account ADD COLUMN old_key_sha256 BLOB")
+    db.execute("ALTER TABLE account ADD COLUMN old_key_expires_at REAL")
+    db.execute(
+        """
+        CREATE TABLE changed_over (
+            arc_id TEXT NOT NULL,
+            receiver_id TEXT NOT NULL,
+            PRIMARY KEY (arc_id, receiver_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+
+
+@MIGRATIONS()
+def m0008_set_aside(db: sqlite_utils.Database) -> None:
+    """Alarms that were set aside (A5), and how often the working receiver was lost with each."""
+    db.execute("ALTER TABLE alarm ADD COLUMN losses INTEGER NOT NULL DEFAULT 0")
+    db.execute("CREATE INDEX alarm_set_aside ON alarm (group_id, number) WHERE state = 2")
+    # The last time of each. It stays when the alarm is sent again, and tells who wished that.
+    db.execute(
+        """
+        CREATE TABLE set_aside (
+            group_id INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            cause INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            at REAL NOT NULL,
+            frame BLOB NOT NULL,
+            answer BLOB NOT NULL,
+            replayed_at REAL,
+            replayed_by TEXT NOT NULL,
+            PRIMARY KEY (group_id, number)
         ) STRICT, WITHOUT ROWID
         """
     )

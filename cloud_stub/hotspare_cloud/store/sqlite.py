@@ -6,14 +6,16 @@ from pathlib import Path
 from hotspare_cloud.store.schema import MIGRATIONS
 from hotspare_cloud.store.sqlite_alarms import SqliteAlarms
 from hotspare_cloud.store.sqlite_groups import SqliteGroups
+from hotspare_cloud.store.sqlite_queue import SqliteQueue
 from hotspare_cloud.store.sqlite_records import SqliteRecords
 from hotspare_cloud.store.sqlite_steps import SqliteSteps
+from hotspare_cloud.store.sqlite_transfers import SqliteTransfers
 from hotspare_store.database import Database
 
 DATABASE_NAME = "cloud.db"
 
 
-class SqliteStore(SqliteGroups, SqliteSteps, SqliteAlarms, SqliteRecords):
+class SqliteStore(SqliteGroups, SqliteSteps, SqliteAlarms, SqliteQueue, SqliteRecords, SqliteTransfers):
     """`Store` on the database of one data folder."""
 
     def __init__(self, database: Database) -> None:

@@ -52,19 +52,24 @@ class SqliteAlarms:
                 return Confirmation((), ())
             known: list[int] = []
             newly: list[int] = []
+            aside = 0
             for first, last in ranges:
                 if first > MAX_NUMBER:
                     continue
                 known += _delivered(db, group_id, epoch, first, min(last, MAX_NUMBER))
+            confirm = (
+                "UPDATE alarm SET state = ?, confirmed_at = ?, confirmed_by = ?"
+                " WHERE group_id = ? AND number = ? AND state = ?"
+            )
+            values = (AlarmState.CONFIRMED, at, receiver_id, group_id)
             for number in known:
-                changed = db.execute(
-                    "UPDATE alarm SET state = ?, confirmed_at = ?, confirmed_by = ?"
-                    " WHERE group_id = ? AND number = ? AND state = 0",
-                    (AlarmState.CONFIRMED, at, receiver_id, group_id, number),
-                ).rowcount
-                if changed:
+                if db.execute(confirm, (*values, number, AlarmState.WAITING)).rowcount:
                     newly.append(number)
-            return Confirmation(newly, known)
+                elif db.execute(confirm, (*values, number, AlarmState.SET_ASIDE)).rowcount:
+                    # Set aside meanwhile, and the ARC has it after all: that is a fact (F7).
+                    newly.append(number)
+                    aside += 1
+            return Confirmation(newly, known, aside)
 
         return cast(Confirmation, await self._db.write(work, vital=True))
 
@@ -129,7 +134,9 @@ def _kept_before(row: sqlite3.Row) -> KeptAlarm:
 def _waiting(db: sqlite3.Connection, group_id: int, after: int, limit: int) -> list[WaitingAlarm]:
     rows = db.execute(
         "SELECT number, device_id, account_number, account_sequence, received_at, payload, deliveries,"
-        " deliveries > 0 AS maybe_sent FROM alarm INDEXED BY alarm_waiting"
+        " deliveries > 0 AS maybe_sent, losses, EXISTS (SELECT 1 FROM set_aside s"
+        " WHERE s.group_id = alarm.group_id AND s.number = alarm.number) AS replay"
+        " FROM alarm INDEXED BY alarm_waiting"
         " WHERE group_id = ? AND state = 0 AND number > ? ORDER BY number LIMIT ?",
         (group_id, after, limit),
     )
@@ -143,6 +150,8 @@ def _waiting(db: sqlite3.Connection, group_id: int, after: int, limit: int) -> l
             row["payload"],
             row["deliveries"],
             bool(row["maybe_sent"]),
+            row["losses"],
+            bool(row["replay"]),
         )
         for row in rows
     ]

@@ -57,10 +57,41 @@ class SqliteGroups:
         """See AccountStore."""
 
         def work(db: sqlite3.Connection) -> list[AccountRow]:
-            rows = db.execute("SELECT arc_id, key_sha256, created_at FROM account ORDER BY arc_id")
+            columns = "arc_id, key_sha256, created_at, old_key_sha256, old_key_expires_at"
+            rows = db.execute(f"SELECT {columns} FROM account ORDER BY arc_id")
             return [AccountRow(**row) for row in rows]
 
         return cast(list[AccountRow], await self._db.read(work))
+
+    async def save_keys(self, account: AccountRow) -> None:
+        """See AccountStore."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE account SET key_sha256 = ?, old_key_sha256 = ?, old_key_expires_at = ? WHERE arc_id = ?",
+                (account.key_sha256, account.old_key_sha256, account.old_key_expires_at, account.arc_id),
+            )
+            db.execute("DELETE FROM changed_over WHERE arc_id = ?", (account.arc_id,))
+
+        await self._db.write(work)
+
+    async def note_key(self, arc_id: str, receiver_id: str, *, changed_over: bool) -> None:
+        """See AccountStore."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM changed_over WHERE arc_id = ? AND receiver_id = ?", (arc_id, receiver_id))
+            if changed_over:
+                db.execute("INSERT INTO changed_over (arc_id, receiver_id) VALUES (?, ?)", (arc_id, receiver_id))
+
+        await self._db.write(work)
+
+    async def changed_over(self) -> Sequence[tuple[str, str]]:
+        """See AccountStore."""
+
+        def work(db: sqlite3.Connection) -> list[tuple[str, str]]:
+            return [(row["arc_id"], row["receiver_id"]) for row in db.execute("SELECT * FROM changed_over")]
+
+        return cast(list[tuple[str, str]], await self._db.read(work))
 
     async def groups(self) -> Sequence[GroupRow]:
         """See AccountStore."""
@@ -161,7 +192,7 @@ def exists(kind: str, id: str) -> HotspareError:
 
 def _insert_group(db: sqlite3.Connection, arc_id: str, sub_account: str) -> None:
     db.execute(
-        "INSERT INTO grp (arc_id, sub_account, settings, generation, last_number, revision) VALUES (?, ?, ?, 0, 0, 0)"
+        "INSERT INTO grp (arc_id, sub_account, settings, generation, last_number) VALUES (?, ?, ?, 0, 0)"
         " ON CONFLICT (arc_id, sub_account) DO NOTHING",
         (arc_id, sub_account, settings_to_json(GroupSettings())),
     )
@@ -198,12 +229,15 @@ def _load_group(db: sqlite3.Connection, group_id: int) -> GroupFacts:
     out = db.execute(
         "SELECT d.number, a.device_id, d.epoch FROM delivery d JOIN epoch e ON e.group_id = d.group_id"
         " AND e.epoch = d.epoch AND (e.held = 1 OR e.ended_at IS NULL)"
-        " JOIN alarm a ON a.group_id = d.group_id AND a.number = d.number AND a.state = 0"
+        # What was set aside may be put back while its hold lasts (A5).
+        " JOIN alarm a ON a.group_id = d.group_id AND a.number = d.number AND (a.state = 0 OR a.state = 2 AND e.held)"
         " WHERE d.group_id = ?",
         (group_id,),
     ).fetchall()
     departed = db.execute("SELECT receiver_id, ended FROM departed WHERE group_id = ?", (group_id,)).fetchall()
     backlog = db.execute("SELECT count(*) FROM alarm WHERE group_id = ? AND state = 0", (group_id,)).fetchone()[0]
+    query = "SELECT count(*) FROM alarm INDEXED BY alarm_set_aside WHERE group_id = ? AND state = 2"
+    aside = db.execute(query, (group_id,)).fetchone()[0]
     return GroupFacts(
         settings=settings_from_json(group["settings"]),
         generation=group["generation"],
@@ -214,6 +248,7 @@ def _load_group(db: sqlite3.Connection, group_id: int) -> GroupFacts:
         out=[OutRow(**row) for row in out],
         backlog=backlog,
         standing=standing_from_json(group["standing"]),
+        set_aside=aside,
     )
 
 

@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import Any, cast
 
 from hotspare_cloud.core.state import Kind, Pause, Pin, Reason, Standing
-from hotspare_cloud.store.base import HistoryLine, Step
+from hotspare_cloud.store.base import HistoryLine, SavedStep, Step
 from hotspare_cloud.store.sqlite_alarms import store_alarms
+from hotspare_cloud.store.sqlite_queue import count_losses
 from hotspare_model.group import GroupSettings, Role
 from hotspare_store.database import Database
 
@@ -28,9 +29,9 @@ class SqliteSteps:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def save_step(self, group_id: int, step: Step) -> bool:
+    async def save_step(self, group_id: int, step: Step) -> SavedStep:
         """See GroupStore."""
-        return cast(bool, await self._db.write(lambda db: _save_step(db, group_id, step), vital=True))
+        return cast(SavedStep, await self._db.write(lambda db: _save_step(db, group_id, step), vital=True))
 
     async def add_lines(self, group_id: int, lines: Sequence[HistoryLine]) -> None:
         """See GroupStore."""
@@ -59,13 +60,15 @@ class SqliteSteps:
         return found is not None
 
 
-def _save_step(db: sqlite3.Connection, group_id: int, step: Step) -> bool:
-    at = time.time()
+def _save_step(db: sqlite3.Connection, group_id: int, step: Step) -> SavedStep:
+    at, lost = time.time(), []
     if step.ended is not None:
         epoch, held = step.ended
         db.execute(
             "UPDATE epoch SET ended_at = ?, held = ? WHERE group_id = ? AND epoch = ?", (at, int(held), group_id, epoch)
         )
+        if step.lost:
+            lost = count_losses(db, group_id, epoch, at)
     free = "UPDATE epoch SET held = 0 WHERE group_id = ? AND epoch = ?"
     db.executemany(free, [(group_id, epoch) for epoch in step.freed])
     if step.begun is not None:
@@ -94,10 +97,8 @@ def _save_step(db: sqlite3.Connection, group_id: int, step: Step) -> bool:
     if step.request_id:
         db.execute("DELETE FROM request WHERE at < ?", (at - REQUESTS_KEPT,))
         db.execute("INSERT OR REPLACE INTO request VALUES (?, ?, ?)", (group_id, step.request_id, at))
-    if step.arc_alarm is None:
-        return False
-    (kept,) = store_alarms(db, group_id, [step.arc_alarm])
-    return not kept.duplicate
+    told = [] if step.arc_alarm is None else store_alarms(db, group_id, [step.arc_alarm])
+    return SavedStep(any(not kept.duplicate for kept in told), lost)
 
 
 def add_lines(db: sqlite3.Connection, group_id: int, lines: Sequence[HistoryLine]) -> None:
