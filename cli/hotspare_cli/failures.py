@@ -1,7 +1,7 @@
 """gRPC's errors become ours, in one place."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import grpc
@@ -32,12 +32,17 @@ _PLAIN_WORD = re.compile(r"[a-z]+[ ,]")
 _OTHERWISE = "Look at the log of the server; its version may differ: hotspare version."
 
 
-def failure(error: grpc.aio.AioRpcError, server: Address, hints: Hints | None = None) -> CliError:
-    """The error for people, with the exit status, for a call to `server` that failed."""
+def failure(
+    error: grpc.aio.AioRpcError, server: Address, hints: Hints | None = None, words: Sequence[str] = ()
+) -> CliError:
+    """The error for people, with the exit status, for a call to `server` that failed.
+
+    `words` are those of the command, for a hint that tells to repeat it elsewhere.
+    """
     code, special = error.code(), hints or {}
     ours = from_rpc_error(error)
     if ours is not None:
-        hint = special.get(ours.reason) or hint_for(ours.reason, ours.metadata)
+        hint = special.get(ours.reason) or hint_for(ours.reason, ours.metadata, words)
         return CliError(_sentence(describe(error)), hint, exit_code=exit_code(code), answer=ours)
     hint = special.get(code.name) or _BY_CODE.get(code, _OTHERWISE)
     return CliError(_what(error, server), _tls_hint(error) or hint, exit_code=exit_code(code))

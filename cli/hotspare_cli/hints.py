@@ -6,10 +6,12 @@ together.
 """
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hotspare_model.errors import Reason
+from hotspare_rpc.text import printable
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ HINTS: Mapping[Reason, Hint] = {
         "Repeat it with --yes to go on all the same.",
         "It would clear: {clears}. Repeat it with --yes to go on.",
     ),
-    Reason.MEMBER_CONNECTED: Hint("Switch the hot spare off at that receiver itself: hotspare disable."),
+    Reason.MEMBER_CONNECTED: Hint(
+        "Switch the hot spare off at that receiver itself: hotspare disable. Only a dead one is removed or replaced."
+    ),
     Reason.START_BEHIND: Hint(
         "Nothing needs to be done: a receiver whose disk was set back counts on by itself and attends again."
     ),
@@ -105,17 +109,25 @@ HINTS: Mapping[Reason, Hint] = {
     Reason.IMPORT_INVALID: Hint("Correct the file; nothing of it was imported."),
     Reason.NOT_EDITABLE_HERE: Hint(
         "Repeat it on the host: hotspare members shows its address.",
-        "Repeat it on the host: hotspare --server {host_address} …, with a token of that receiver.",
+        "Repeat it on the host {host_receiver_id}, with a token of that receiver: "
+        "hotspare --server {host_address} --token-file FILE ….",
     ),
-    Reason.REVISION_BEHIND: Hint("The cloud has a newer configuration: restore it, or start a new lineage, knowingly."),
-    Reason.REVISION_FORKED: Hint("The cloud has another configuration: restore it, or start a new lineage, knowingly."),
+    Reason.REVISION_BEHIND: Hint(
+        "Take the cloud's newer configuration over (hotspare backup restore), "
+        "or replace it by this host's, knowingly (hotspare backup start-lineage)."
+    ),
+    Reason.REVISION_FORKED: Hint(
+        "Take the cloud's configuration over (hotspare backup restore), "
+        "or replace it by this host's, knowingly (hotspare backup start-lineage)."
+    ),
     Reason.DIGEST_MISMATCH: Hint("The copy was damaged on its way and kept out; it is fetched again by itself."),
     Reason.CHUNK_INVALID: Hint("The two sides differ in their version: compare them with hotspare version."),
     Reason.VERSION_DIFFERS: Hint(
         "Bring this receiver to the host's version.", "Bring this receiver from {version} to {required}."
     ),
     Reason.REVISION_NOT_FOUND: Hint(
-        "Name a revision that the cloud keeps.", "Name a revision from {oldest} to {newest}."
+        "Name a revision that the cloud keeps: hotspare backup revisions.",
+        "Name a revision from {oldest} to {newest}: hotspare backup revisions.",
     ),
     Reason.ROTATION_RUNNING: Hint(
         "Wait until the rotation of the ARC key has ended, or have the cloud's operator end it.",
@@ -126,9 +138,7 @@ HINTS: Mapping[Reason, Hint] = {
         "Give the new ARC key to {receivers} first: hotspare settings set --arc-key-file FILE.",
     ),
     Reason.DEVICE_UNKNOWN: Hint("Create the device on the host first: hotspare device create."),
-    Reason.ALARM_NOT_SET_ASIDE: Hint(
-        "Only alarms that were set aside can be sent again: hotspare alarm list --state set-aside."
-    ),
+    Reason.ALARM_NOT_SET_ASIDE: Hint("Only alarms that were set aside can be sent again: hotspare alarm rejected."),
     Reason.DISK_LOW: Hint(
         "Free disk space at the server; then it takes alarms again by itself.",
         "Free disk space at the server ({free_bytes} bytes are left, {floor_bytes} needed); "
@@ -171,15 +181,28 @@ THROUGH_RECEIVER: Mapping[str, str] = {
 """Hints for calls that a receiver passes on to its cloud: there two of them take credentials."""
 
 _KEY = re.compile(r"\{(\w+)\}")
+_COMMAND = "…."
+_LONGEST_LINE = 4096
 _ROLE = re.compile(r"\b(?:ROLE_)?(?:(HOST)|SPARE_([123]))\b")
 
 
-def hint_for(reason: Reason, metadata: Mapping[str, str]) -> str:
-    """What to do about an error with that reason; its metadata is put in where all of it is there."""
+def hint_for(reason: Reason, metadata: Mapping[str, str], words: Sequence[str] = ()) -> str:
+    """What to do about an error with that reason; its metadata is put in where all of it is there.
+
+    Where a hint tells to repeat the command elsewhere, `words` are that command's; they stand for its `…`.
+    """
     hint = HINTS[reason]
     if hint.with_metadata and all(metadata.get(key) for key in keys(hint)):
-        return _KEY.sub(lambda match: _as_typed(metadata[match[1]]), hint.with_metadata)
+        template = hint.with_metadata
+        if words and template.endswith(_COMMAND):
+            # Last, and without a full stop, so that the line can be taken as it stands.
+            return f"{_filled(template.removesuffix(_COMMAND), metadata)}{printable(shlex.join(words), _LONGEST_LINE)}"
+        return _filled(template, metadata)
     return hint.text
+
+
+def _filled(template: str, metadata: Mapping[str, str]) -> str:
+    return _KEY.sub(lambda match: _as_typed(metadata[match[1]]), template)
 
 
 def keys(hint: Hint) -> list[str]:

@@ -9,14 +9,18 @@ from typing import Any
 import click
 
 from hotspare_cli.commands.alarms import alarm
-from hotspare_cli.commands.devices import device
-from hotspare_cli.commands.group import disable, enable, members, status
+from hotspare_cli.commands.backup import backup
+from hotspare_cli.commands.device_keys import rotate_key
+from hotspare_cli.commands.event_files import export, import_
+from hotspare_cli.commands.group import members, status
 from hotspare_cli.commands.group_settings import group
+from hotspare_cli.commands.membership import disable, enable, member
 from hotspare_cli.commands.moves import history, pause, resume, switchover
 from hotspare_cli.commands.outputs import output
+from hotspare_cli.commands.records import record_groups
 from hotspare_cli.commands.settings import settings
 from hotspare_cli.commands.tokens import token
-from hotspare_cli.commands.version import print_own_version, version
+from hotspare_cli.commands.version import print_own_version, upgrade, version
 from hotspare_cli.errors import CliError, ExitCode
 from hotspare_cli.options import FILE, Target
 from hotspare_rpc.address import Address
@@ -28,10 +32,12 @@ Examples:
   hotspare status
   hotspare members -o json
   hotspare history --since 24h
-  hotspare alarm list --state set-aside
+  hotspare alarm rejected
 
 Exit status: 0 fine, 1 refused, 2 wrong usage, 3 no connection or answer, 5 not found, 130 interrupted.
 """
+
+_WORDS = "hotspare_cli.words"
 
 
 class _InOrder(click.Group):
@@ -39,6 +45,13 @@ class _InOrder(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and note its words: an edit that belongs to the host is repeated there (B2)."""
+        ctx.meta[_WORDS] = tuple(args)
+        return super().resolve_command(ctx, args)
 
 
 @click.group(
@@ -87,7 +100,7 @@ class _InOrder(click.Group):
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long each call may take.",
+    help="How long each call may take. Without it calls that hand work over or restore may take longer.",
 )
 @click.option(
     "--version",
@@ -111,12 +124,20 @@ def hotspare(
 
     Each receiver is asked with its own token, and tells of its whole group.
     """
-    context.obj = Target(server, token_file, tls_ca, tls_cert, tls_key, timeout)
+    told = context.get_parameter_source("timeout") is not click.core.ParameterSource.DEFAULT
+    words = context.meta.get(_WORDS, ())
+    context.obj = Target(server, token_file, tls_ca, tls_cert, tls_key, timeout, told, words)
 
+
+_RECORDS = record_groups()
+_RECORDS["device"].add_command(rotate_key)
+_RECORDS["event"].add_command(import_)
+_RECORDS["event"].add_command(export)
 
 _COMMANDS = (
     *(status, members, history, switchover, pause, resume, group),
-    *(settings, output, enable, disable, device, alarm, token, version),
+    *(settings, output, enable, disable, member),
+    *(*_RECORDS.values(), backup, alarm, token, version, upgrade),
 )
 for _command in _COMMANDS:
     hotspare.add_command(_command)

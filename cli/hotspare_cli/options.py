@@ -39,6 +39,14 @@ class Target:
     tls_key: Path | None
     timeout: float
     """Seconds for each call."""
+    timeout_told: bool = True
+    """Whether that was somebody's wish; it holds then for the slow calls, too."""
+    words: tuple[str, ...] = ()
+    """The command behind those options, as it was typed, for who has to repeat it elsewhere."""
+
+    def deadline(self, contract: float) -> float:
+        """Seconds for a call that the contract gives that long, such as one that hands the work over first."""
+        return self.timeout if self.timeout_told else max(self.timeout, contract)
 
     def address(self) -> Address:
         """The server. Raises CliError when none was named."""

@@ -1,7 +1,7 @@
 """One channel to one server, for the time of one command."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -9,7 +9,9 @@ import grpc
 from google.protobuf.message import Message
 
 from hotspare.v1.alarm_feed_service_pb2_grpc import AlarmFeedServiceStub
+from hotspare.v1.alarm_pull_service_pb2_grpc import AlarmPullServiceStub
 from hotspare.v1.alarm_service_pb2_grpc import AlarmServiceStub
+from hotspare.v1.backup_service_pb2_grpc import BackupServiceStub
 from hotspare.v1.configuration_service_pb2_grpc import ConfigurationServiceStub
 from hotspare.v1.receiver_service_pb2_grpc import ReceiverServiceStub
 from hotspare.v1.role_service_pb2_grpc import RoleServiceStub
@@ -24,7 +26,9 @@ from hotspare_rpc.tls import ChannelTls, TlsError
 
 if TYPE_CHECKING:  # they exist for checkers of types alone
     from hotspare.v1.alarm_feed_service_pb2_grpc import AlarmFeedServiceAsyncStub
+    from hotspare.v1.alarm_pull_service_pb2_grpc import AlarmPullServiceAsyncStub
     from hotspare.v1.alarm_service_pb2_grpc import AlarmServiceAsyncStub
+    from hotspare.v1.backup_service_pb2_grpc import BackupServiceAsyncStub
     from hotspare.v1.configuration_service_pb2_grpc import ConfigurationServiceAsyncStub
     from hotspare.v1.receiver_service_pb2_grpc import ReceiverServiceAsyncStub
     from hotspare.v1.role_service_pb2_grpc import RoleServiceAsyncStub
@@ -57,12 +61,14 @@ class Session:
         metadata: MetadataPairs,
         timeout: float,
         hints: Hints,
+        words: tuple[str, ...] = (),
     ) -> None:
         self._channel = channel
         self._server = server
         self._metadata = metadata
         self._timeout = timeout
         self._hints = hints
+        self._words = words
 
     @cached_property
     def receiver(self) -> "ReceiverServiceAsyncStub":
@@ -80,9 +86,19 @@ class Session:
         return ConfigurationServiceStub(self._channel)
 
     @cached_property
+    def backup(self) -> "BackupServiceAsyncStub":
+        """The copies of the configuration: the receiver's own, and the cloud's with its revisions."""
+        return BackupServiceStub(self._channel)
+
+    @cached_property
     def feed(self) -> "AlarmFeedServiceAsyncStub":
         """Alarms that the receiver had."""
         return AlarmFeedServiceStub(self._channel)
+
+    @cached_property
+    def queue(self) -> "AlarmPullServiceAsyncStub":
+        """Alarms that wait at the cloud or were set aside."""
+        return AlarmPullServiceStub(self._channel)
 
     @cached_property
     def alarms(self) -> "AlarmServiceAsyncStub":
@@ -131,9 +147,32 @@ class Session:
         finally:
             call.cancel()
 
+    async def exchange(
+        self,
+        method: grpc.aio.StreamStreamMultiCallable[Request, Response],
+        requests: Iterator[Request],
+        *,
+        timeout: float,
+    ) -> AsyncGenerator[Response, None]:
+        """Send the requests, and yield what comes back meanwhile. Close it when there was enough: that ends the call.
+
+        Raises:
+            AioRpcError: the call failed.
+            asyncio.CancelledError: making a request failed; nothing more was sent, and the call was given up.
+        """
+        call = method(requests, timeout=timeout, metadata=self._metadata)
+        ended = _noted(call)
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise (ended[0] if ended else error) from None
+        finally:
+            call.cancel()
+
     def explain(self, error: grpc.aio.AioRpcError) -> CliError:
         """The error for people, for a call that failed."""
-        return failure(error, self._server, self._hints)
+        return failure(error, self._server, self._hints, self._words)
 
     async def all_pages(
         self,
@@ -178,9 +217,36 @@ def ask(
 
     async def in_loop() -> Result:
         async with open_channel(str(address), tls) as channel:
-            return await work(Session(channel, address, pairs, target.timeout, hints or {}))
+            return await work(Session(channel, address, pairs, target.timeout, hints or {}, target.words))
 
     return asyncio.run(in_loop())
+
+
+def _noted(call: "grpc.aio.StreamStreamCall[Request, Response]") -> list[grpc.aio.AioRpcError]:
+    """A list that gets how the call ended, as the server told it.
+
+    A server that refuses early resets the stream under the client's writes. gRPC's asyncio client then puts its own
+    failed write in the place of the refusal that it already has (grpc/grpc#36066); at its first end the call still
+    tells the refusal.
+    """
+    ended: list[grpc.aio.AioRpcError] = []
+
+    async def status() -> grpc.aio.AioRpcError:
+        code, details, trailing = await call.code(), await call.details(), await call.trailing_metadata()
+        return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details)
+
+    def note(_call: object) -> None:
+        asking = status()
+        try:
+            # All of it is there by now, so that nothing is waited for.
+            asking.send(None)
+        except StopIteration as told:
+            ended.append(told.value)
+        finally:
+            asking.close()
+
+    call.add_done_callback(note)
+    return ended
 
 
 def _tls(target: Target, address: Address) -> ChannelTls | None:

@@ -13,15 +13,16 @@ from prometheus_client import CollectorRegistry
 
 from hotspare.v1 import (
     alarm_feed_service_pb2_grpc,
+    alarm_pull_service_pb2_grpc,
+    backup_service_pb2_grpc,
     configuration_service_pb2_grpc,
     receiver_service_pb2_grpc,
     role_service_pb2_grpc,
     version_service_pb2_grpc,
 )
-from hotspare_model.group import Role
+from hotspare_receiver.backup import Backup
 from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.clients.members import MembersWatch
-from hotspare_receiver.clients.push import Pusher
 from hotspare_receiver.clock import Clock, SystemClock
 from hotspare_receiver.core.health import DISK_FLOOR
 from hotspare_receiver.hot_spare import HotSpare
@@ -29,9 +30,11 @@ from hotspare_receiver.identity import Identity, host_name, identify
 from hotspare_receiver.journal import Journal
 from hotspare_receiver.metrics import ReceiverCollector
 from hotspare_receiver.path import AlarmPath
+from hotspare_receiver.services import backup as backup_service
 from hotspare_receiver.services import configuration as configuration_service
 from hotspare_receiver.services import receiver as receiver_service
 from hotspare_receiver.services.feed import FeedServicer
+from hotspare_receiver.services.queue import QueueServicer
 from hotspare_receiver.services.role import RoleServicer
 from hotspare_receiver.services.streams import Changes, Ends
 from hotspare_receiver.services.version import VersionServicer
@@ -117,9 +120,6 @@ class ReceiverApp:
         cloud.follow_settings()
         changes = Changes()
 
-        def is_host() -> bool:
-            return settings.role is not None and settings.role.role is Role.HOST
-
         def introduce() -> Introduction:
             return self._introduce(identity, settings, folder.folder_id)
 
@@ -129,14 +129,27 @@ class ReceiverApp:
         def sub_account() -> str:
             return "" if settings.role is not None else settings.settings.sub_account
 
-        members = MembersWatch(cloud, lambda: hot_spare.attendance() is not None, sub_account, changes.notify, clock)
-        pusher = Pusher(cloud, configuration, is_host, changes.notify)
+        def group_changed() -> None:
+            backup.group_changed()
+            changes.notify()
+
+        members = MembersWatch(cloud, lambda: hot_spare.attendance() is not None, sub_account, group_changed, clock)
+        backup = Backup(
+            database=database,
+            configuration=configuration,
+            settings=settings,
+            cloud=cloud,
+            members=members,
+            interval=lambda: path.settings.sync_interval,
+            on_change=changes.notify,
+            clock=clock,
+        )
         path = AlarmPath(
             cloud=cloud,
             journal=journal,
             incarnation=identity.incarnation,
             introduce=introduce,
-            sync=pusher.report,
+            sync=backup.beat_report,
             disk_free=folder.free_bytes,
             on_expelled=expelled,
             on_behind=settings.count_on,
@@ -147,21 +160,24 @@ class ReceiverApp:
 
         def role_changed() -> None:
             members.restart()
-            pusher.restart()
+            backup.restart()
             changes.notify()
 
         def way_changed() -> None:
             if cloud.follow_settings():
                 path.reconnect()
                 members.restart()
-                pusher.restart()
+                backup.restart()
             changes.notify()
 
         def edited() -> None:
-            pusher.edited()
+            backup.edited()
             changes.notify()
 
-        hot_spare = HotSpare(settings, cloud, path, introduce, configuration.count, role_changed, way_changed)
+        hot_spare = HotSpare(
+            settings, cloud, path, introduce, configuration.count, role_changed, way_changed,
+            clear_copy=backup.copies.clear,
+        )  # fmt: skip
         board = StatusBoard(
             introduce=introduce,
             started=clock.wall(),
@@ -170,7 +186,7 @@ class ReceiverApp:
             outputs=outputs,
             configuration=configuration,
             members=members,
-            pusher=pusher,
+            backup=backup,
             path=path.snapshot,
         )
 
@@ -197,7 +213,13 @@ class ReceiverApp:
         server.add(
             configuration_service_pb2_grpc.add_ConfigurationServiceServicer_to_server,
             configuration_service.ConfigurationServicer(
-                configuration_service.Parts(tokens, configuration, settings, members, clock, edited)
+                configuration_service.Parts(tokens, configuration, settings, members, clock, edited, ends)
+            ),
+        )
+        server.add(
+            backup_service_pb2_grpc.add_BackupServiceServicer_to_server,
+            backup_service.BackupServicer(
+                backup_service.Parts(tokens, board, cloud, settings, members, backup.restorer)
             ),
         )
         server.add(
@@ -205,10 +227,16 @@ class ReceiverApp:
             RoleServicer(tokens, ends, cloud, settings, hot_spare),
         )
         server.add(
+            alarm_pull_service_pb2_grpc.add_AlarmPullServiceServicer_to_server,
+            QueueServicer(tokens, cloud, settings),
+        )
+        server.add(
             alarm_feed_service_pb2_grpc.add_AlarmFeedServiceServicer_to_server,
             FeedServicer(tokens, journal, settings.receiver_id),
         )
-        server.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
+        server.add(
+            version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer(tokens, cloud, settings)
+        )
 
         self._server = server
         self._closing.push_async_callback(server.stop, STOP_GRACE)
@@ -220,7 +248,7 @@ class ReceiverApp:
         for begin, end in (
             (hot_spare.start, hot_spare.stop),
             (members.start, members.stop),
-            (pusher.start, pusher.stop),
+            (backup.start, backup.stop),
         ):
             self._closing.push_async_callback(end)
             begin()

@@ -27,6 +27,13 @@ def _journal(db: sqlite_utils.Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="journal_set_aside")
+def _set_aside(db: sqlite_utils.Database) -> None:
+    """Alarms that an output refused too often (A5): since when, and up to which attempt that was so."""
+    db.execute("ALTER TABLE alarm ADD COLUMN set_aside INTEGER")
+    db.execute("ALTER TABLE alarm ADD COLUMN aside_at INTEGER")
+
+
 _JOURNAL_1 = (
     # Times are microseconds since 1970, UTC. `id` grows in the order in which the alarms came here.
     """
@@ -77,6 +84,7 @@ class RecordState(IntEnum):
 
     DELIVERED = 2
     CONFIRMED = 4
+    SET_ASIDE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +167,7 @@ def select_alarms(connection: sqlite3.Connection, query: AlarmQuery) -> AlarmPag
         conditions.append(("id < ?", query.before))
     where = [condition for condition, _ in conditions]
     if query.state is not None:
-        where.append("confirmed IS NULL" if query.state is RecordState.DELIVERED else "confirmed IS NOT NULL")
+        where.append(_IN_STATE[query.state])
     rows = connection.execute(
         f"SELECT * FROM alarm WHERE {' AND '.join(where) or 'TRUE'} ORDER BY id DESC LIMIT ?",
         [*(value for _, value in conditions), size + 1],
@@ -178,13 +186,26 @@ def select_alarm(connection: sqlite3.Connection, column: str, key: int | str) ->
     return _record(row, tuple(_attempt(attempt) for attempt in attempts))
 
 
+_IN_STATE = {
+    RecordState.DELIVERED: "confirmed IS NULL AND set_aside IS NULL",
+    RecordState.CONFIRMED: "confirmed IS NOT NULL",
+    RecordState.SET_ASIDE: "confirmed IS NULL AND set_aside IS NOT NULL",
+}
+
+
+def _state(row: sqlite3.Row) -> RecordState:
+    if row["confirmed"] is not None:
+        return RecordState.CONFIRMED
+    return RecordState.DELIVERED if row["set_aside"] is None else RecordState.SET_ASIDE
+
+
 def _record(row: sqlite3.Row, attempts: tuple[AttemptRecord, ...] = ()) -> AlarmRecord:
     return AlarmRecord(
         stored=row["stored"],
         number=row["number"],
         alarm_id=row["alarm_id"],
         device_id=row["device_id"],
-        state=RecordState.DELIVERED if row["confirmed"] is None else RecordState.CONFIRMED,
+        state=_state(row),
         epoch=row["epoch"],
         deliveries=row["deliveries"],
         delivered=from_micros(row["delivered"]),

@@ -52,6 +52,18 @@ class Unstored:
     alarm_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An alarm that an output refused too often, with the last exchange as it was on the wire (A5)."""
+
+    delivered: Delivered
+    output: str
+    reason: str
+    frame: bytes
+    answer: bytes
+    refusals: int
+
+
 @dataclass(slots=True)
 class _Notes:
     """What is to be written with the next commit. Kinds are written in this order."""
@@ -62,11 +74,12 @@ class _Notes:
     summaries: list[tuple[object, ...]] = field(default_factory=list)
     confirmed: list[tuple[object, ...]] = field(default_factory=list)
     acknowledged: list[tuple[object, ...]] = field(default_factory=list)
+    set_aside: list[tuple[object, ...]] = field(default_factory=list)
     durable: list[tuple[str, Delivered]] = field(default_factory=list)
     """Confirmations that are to be told once they are written."""
 
     def __bool__(self) -> bool:
-        return bool(self.epochs or self.delivered or self.attempts or self.confirmed or self.acknowledged)
+        return any((self.epochs, self.delivered, self.attempts, self.confirmed, self.acknowledged, self.set_aside))
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write all of it, in the transaction of the caller."""
@@ -76,6 +89,7 @@ class _Notes:
         connection.executemany(_PUT_SUMMARY, self.summaries)
         connection.executemany(_PUT_CONFIRMED, self.confirmed)
         connection.executemany(_PUT_ACKNOWLEDGED, self.acknowledged)
+        connection.executemany(_PUT_SET_ASIDE, self.set_aside)
 
 
 class Journal:
@@ -157,6 +171,12 @@ class Journal:
         self._notes.summaries.append((problem, forwarded_code, *key))
         self._write_soon()
 
+    def note_set_aside(self, scope: str, delivered: Delivered) -> None:
+        """The cloud has set an alarm aside that an output here refused too often (A5)."""
+        key = (scope, delivered.number, delivered.stored.alarm.alarm_id)
+        self._notes.set_aside.append((to_micros(self._clock.wall()), *key))
+        self._write_soon()
+
     def confirm(self, scope: str, alarms: Iterable[Delivered]) -> None:
         """The ARC has confirmed alarms. The listener hears of them when that is durable."""
         now = to_micros(self._clock.wall())
@@ -205,6 +225,25 @@ class Journal:
         known = {number for number, alarm_id in rows if ids[number] == alarm_id}
         # Looked at last: what was confirmed while the disk was asked is here.
         return known | {number for number in ids if self._confirmed.get((scope, number)) == ids[number]}
+
+    async def refused_before(self, scope: str, alarms: Sequence[Delivered]) -> Mapping[int, Mapping[str, int]]:
+        """How often outputs here refused alarms that come again, by number and output: counting goes on (A5).
+
+        Not what came before an alarm was set aside: one that is sent again begins anew.
+        """
+        highest = self._highest_number.get(scope, 0)
+        seen = {one.number: one for one in alarms if one.number <= highest and one.attempt > 1}
+        if not seen:
+            return {}
+        statement = _SELECT_REFUSED.format(",".join("?" * len(seen)))
+        arguments = (Outcome.REFUSED.value, scope, *seen)
+        rows = await self._database.read(lambda connection: connection.execute(statement, arguments).fetchall())
+        found: dict[int, dict[str, int]] = {}
+        for number, alarm_id, aside_at, output, count in rows:
+            one = seen[number]
+            if one.stored.alarm.alarm_id == alarm_id and not (one.replay and aside_at is None):
+                found.setdefault(number, {})[output] = count
+        return found
 
     async def list_alarms(self, query: AlarmQuery) -> AlarmPage:
         """The alarms that this receiver had, newest first."""
@@ -314,6 +353,12 @@ _UNSTORED = """
 _SELECT_CONFIRMED = """
     SELECT number, alarm_id FROM alarm WHERE scope = ? AND number IN ({}) AND confirmed IS NOT NULL
 """
+# `aside_at`: the last attempt before it was set aside here.
+_SELECT_REFUSED = """
+    SELECT a.number, a.alarm_id, a.aside_at, t.output, count(*) FROM attempt t JOIN alarm a ON a.id = t.alarm
+    WHERE t.outcome = ? AND a.scope = ? AND a.number IN ({}) AND t.id > coalesce(a.aside_at, 0)
+    GROUP BY a.id, t.output
+"""
 _PUT_EPOCH = """
     INSERT INTO highest_epoch (scope, epoch) VALUES (?, ?)
     ON CONFLICT (scope) DO UPDATE SET epoch = max(epoch, excluded.epoch)
@@ -322,7 +367,7 @@ _PUT_DELIVERED = """
     INSERT INTO alarm (scope, number, alarm_id, device_id, stored, received, epoch, deliveries, delivered)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (scope, number, alarm_id) DO UPDATE SET
-        epoch = excluded.epoch, deliveries = excluded.deliveries, delivered = excluded.delivered
+        epoch = excluded.epoch, deliveries = excluded.deliveries, delivered = excluded.delivered, set_aside = NULL
 """
 _ALARM = "scope = ? AND number = ? AND alarm_id = ?"
 _PUT_ATTEMPT = f"""
@@ -335,6 +380,10 @@ _PUT_SUMMARY = f"""
 # Confirmed again under a later epoch: the cloud is to be told again.
 _PUT_CONFIRMED = f"""
     UPDATE alarm SET confirmed = coalesce(confirmed, ?), acknowledged = NULL, epoch = ? WHERE {_ALARM}
+"""
+_PUT_SET_ASIDE = f"""
+    UPDATE alarm SET set_aside = ?, aside_at = (SELECT max(id) FROM attempt WHERE attempt.alarm = alarm.id)
+    WHERE {_ALARM}
 """
 _PUT_ACKNOWLEDGED = f"""
     UPDATE alarm SET acknowledged = ?, last_problem = CASE ? WHEN '' THEN last_problem ELSE ? END

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import click
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS, announce, tls_options
 from hotspare_rpc.version import SOFTWARE_VERSION
+
+DATA = click.Path(file_okay=False, path_type=Path)
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -86,6 +89,95 @@ async def _serve(options: Any) -> str:
     finally:
         await app.stop()
     return "the store failed; start again to recover" if app.failed.is_set() else ""
+
+
+@main.command()
+@click.option("--data", required=True, type=DATA, help="The data folder of a receiver that does not run.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@tls_options
+def uninstall(data: Path, yes: bool, tls: Any) -> None:
+    """Take a receiver out of its group for good, before its software and its folder are removed.
+
+    It gives its role up, tells the cloud so, and clears what goes with the role; a host ends the hot spare of the whole
+    group. Stop the receiver first: it hands its work over then. Settings, outputs, tokens, the history and a host's own
+    configuration stay in the folder; what stays is told in the end. When the cloud can't be reached, do it again later:
+    it tells the cloud then.
+    """
+    from hotspare_model.errors import HotspareError
+    from hotspare_rpc.logs import setup_logging
+    from hotspare_rpc.tls import TlsError
+    from hotspare_store.folder import DataFolderError
+
+    setup_logging(level=logging.ERROR)
+    try:
+        told = asyncio.run(_uninstall(data, yes, tls))
+    except (DataFolderError, TlsError, OSError) as problem:
+        raise click.ClickException(str(problem)) from problem
+    except HotspareError as refused:
+        raise click.ClickException(refused.message) from refused
+    if not told:
+        sys.exit(1)
+
+
+async def _uninstall(data: Path, yes: bool, tls: Any) -> bool:
+    """Returns whether the cloud knows."""
+    import getpass
+
+    from hotspare_receiver.uninstall import opened
+
+    async with opened(data, tls) as uninstall:
+        clears = await uninstall.clears()
+        click.echo(f"Receiver {uninstall.name}.")
+        if clears and not yes:
+            click.echo(f"This clears {clears}.")
+            if not sys.stdin.isatty():
+                raise click.UsageError("without a terminal nobody can be asked: repeat it with --yes")
+            click.confirm("Uninstall it?", abort=True)
+        done = await uninstall.carry_out(getpass.getuser())
+        if clears:
+            click.echo(f"Cleared {clears}.")
+        elif done.cleared_records:
+            click.echo(f"Cleared a configuration that was left ({done.cleared_records} records).")
+        if done.ended:
+            click.echo(f"Their hot spare ended with it: {', '.join(done.ended)}.")
+        remains = await uninstall.remains()
+    click.echo(
+        f"Kept in {data}: its settings and keys, outputs ({remains.outputs}), tokens ({remains.tokens}), configuration "
+        f"({remains.own_records} records), history ({remains.alarms} alarms, {remains.unconfirmed} not confirmed)."
+    )
+    click.echo(f"Delete it with: rm -r {shlex.quote(str(data))}")
+    if done.problem:
+        click.echo(
+            f"The cloud could not be told that this receiver is gone: {done.problem}. Do this again when it can be "
+            "reached, before you delete the folder, or remove the member at another receiver: hotspare member remove.",
+            err=True,
+        )
+    return not done.problem
+
+
+@main.group()
+def token() -> None:
+    """The tokens of a receiver, for whoever has its data folder."""
+
+
+@token.command()
+@click.option("--data", required=True, type=DATA, help="The data folder of the receiver, running or not.")
+def reset(data: Path) -> None:
+    """Replace a lost admin token: a new one is in DATA/admin.token (mode 0600).
+
+    A receiver that runs takes it over within 2 seconds, without a restart; one that does not run, at its start. The
+    token named admin before is revoked then. All other tokens stay: list and revoke them with the new one.
+    """
+    from hotspare_receiver.reset import ADMIN_TOKEN_FILE, reset_admin_token
+    from hotspare_store.folder import DataFolderError
+
+    try:
+        runs = reset_admin_token(data)
+    except DataFolderError as problem:
+        raise click.ClickException(str(problem)) from problem
+    when = "within 2 seconds" if runs else "at its next start"
+    click.echo(f"The new admin token is in {data / ADMIN_TOKEN_FILE}.")
+    click.echo(f"The receiver takes it over {when}; the admin token of before is revoked then, others stay.")
 
 
 if __name__ == "__main__":

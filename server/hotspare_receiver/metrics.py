@@ -142,6 +142,9 @@ def _alarms(view: StatusView) -> Iterator[Metric]:
         counters.confirmed_again,
     )
     yield _counter("alarms_withdrawn", "Alarms that the cloud took back.", counters.withdrawn)
+    yield _counter(
+        "alarms_set_aside", "Alarms that an output refused too often, set aside by the cloud.", counters.set_aside
+    )
     yield _gauge("alarms_waiting", "Alarms taken and not confirmed.", path.waiting)
     oldest = path.oldest_age.total_seconds() if path.oldest_age is not None else 0.0
     yield _gauge("alarms_oldest_seconds", "How long the oldest of those has been here; 0 without any.", oldest)
@@ -182,6 +185,13 @@ def _configuration(view: StatusView) -> Iterator[Metric]:
     yield _gauge("configuration_revision", "Revision of the configuration here.", view.sync.revision)
     yield _counter("configuration_pushes", "Changes sent to the cloud.", view.pushes)
     yield _counter("configuration_push_failures", "Tries to send changes to the cloud that failed.", view.push_failures)
+    yield _counter("configuration_syncs", "Changes of the host that were applied.", view.syncs)
+    refused = CounterMetricFamily(
+        f"{_PREFIX}_configuration_sync_refusals", "Transfers that were kept out, by reason.", labels=("reason",)
+    )
+    for reason, count in view.sync_refusals:
+        refused.add_metric((reason,), count)
+    yield refused
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

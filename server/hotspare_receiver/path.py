@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
+from hotspare_model.alarm import StoredAlarm
 from hotspare_model.errors import HotspareError
 from hotspare_model.group import GroupSettings, Role
 from hotspare_receiver.clients.attend import EXPELLING, Attend, CloudAccess
@@ -16,7 +17,8 @@ from hotspare_receiver.core.health import DISK_FLOOR, Facts
 from hotspare_receiver.core.lease import LeaseGuard
 from hotspare_receiver.core.pull_watch import PullWatch
 from hotspare_receiver.health import HealthWatch
-from hotspare_receiver.journal import Journal, Range, Unstored
+from hotspare_receiver.journal import Journal, Range, Refusal, Unstored
+from hotspare_receiver.outputs.trial import Trial
 from hotspare_receiver.snapshot import (
     Attendance,
     Expulsion,
@@ -71,6 +73,7 @@ class AlarmPath:
             on_levels=self._levels_changed,
             on_confirmed=self._confirmed,
             on_resumed=lambda: self._pull.reopen("the wish to yield is gone"),
+            on_refused=lambda refusal: self._pull.refuse(refusal),
         )
         self._attend = Attend(cloud, self, introduce, incarnation, self._clock, on_behind, on_change)
         self._pull = Pull(cloud, self, incarnation)
@@ -101,6 +104,14 @@ class AlarmPath:
         self._work.set_outputs(outputs)
         self._health.look()
         self._on_change()
+
+    def try_output(self, name: str, stored: StoredAlarm) -> Trial:
+        """Send a test alarm through one output (outputs/sender.py).
+
+        Raises KeyError when there is none of that name, ValueError when the alarm fits no message of it, and
+        ConnectionError, with the problem in words, when it has no link.
+        """
+        return self._work.output(name).try_out(stored)
 
     @property
     def attendance(self) -> Attendance | None:
@@ -190,6 +201,7 @@ class AlarmPath:
             role=told.role if told is not None else None,
             working_receiver_id=told.working_receiver_id if told is not None else "",
             paused=told.paused if told is not None else False,
+            clock_problems=dict(self._work.clock_problems),
             standby_reason=told.standby_reason if told is not None else 0,
         )
 
@@ -259,9 +271,16 @@ class AlarmPath:
         """The confirmations that the cloud has to be told."""
         return self._work.unstored()
 
+    def refusals(self) -> Sequence[Refusal]:
+        """What outputs refused too often, and the cloud has to set aside."""
+        return self._work.refusals()
+
     async def delivered(self, alarms: Sequence[Delivered]) -> None:
         """Alarms came."""
+        refused = await self._journal.refused_before(self._work.scope, alarms)
+        # Asked last: what was confirmed meanwhile must not be missed.
         known = await self._journal.known_confirmed(self._work.scope, alarms)
+        self._work.recall(refused)
         self._work.deliver(alarms, known)
 
     def mismatched(self) -> None:

@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from hotspare_model.errors import Reason
 from hotspare_model.group import GroupSettings, Role
+from hotspare_model.surgard import Width
 from hotspare_receiver.core.forwarder import Outcome as Outcome
 from hotspare_receiver.core.health import ProblemKind as ProblemKind
 from hotspare_receiver.timings import NOTHING_TIMED, Timings
@@ -23,6 +24,20 @@ class LinkState(IntEnum):
     CONNECTING = 2
     UP = 3
     DOWN = 4
+
+
+class Transport(IntEnum):
+    """What carries a DC-09 output. The numbers are those of output.proto."""
+
+    TCP = 1
+    UDP = 2
+
+
+class Dc09Form(IntEnum):
+    """How a DC-09 output writes an event. The numbers are those of output.proto."""
+
+    ADM_CID = 1
+    SIA_DCS = 2
 
 
 # What goes in.
@@ -85,6 +100,22 @@ class Dc09Config:
     answer_timeout: timedelta = ANSWER_TIMEOUT
     heartbeat: timedelta = HEARTBEAT
     """How often an idle link is supervised with NULL. Zero: never."""
+    transport: Transport = Transport.TCP
+    form: Dc09Form = Dc09Form.ADM_CID
+
+
+@dataclass(frozen=True, slots=True)
+class SurgardConfig:
+    """What only a Sur-Gard output has."""
+
+    width: Width = Width.MLR2
+    receiver_number: int = 1
+    line_number: int = 1
+    heartbeat: timedelta = HEARTBEAT
+    """How often an idle link is supervised."""
+    answer_timeout: timedelta = ANSWER_TIMEOUT
+    attempts: int = 4
+    """Attempts in a row without an answer after which the link counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +128,11 @@ class OutputConfig:
     required: bool = True
     """Whether an alarm is confirmed only when this output confirmed it."""
     dc09: Dc09Config = Dc09Config()
+    """Means nothing where `surgard` is set."""
+    surgard: SurgardConfig | None = None
+    """None: it speaks DC-09."""
+    paused: bool = False
+    """Whether an operator closed its link until further notice."""
 
 
 # What comes out.
@@ -178,6 +214,8 @@ class PathCounters:
     withdrawn: int = 0
     never_delivered: int = 0
     """Confirmations that the cloud dropped."""
+    set_aside: int = 0
+    """Alarms that an output here refused too often, set aside by the cloud (A5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,5 +254,7 @@ class PathSnapshot:
     """As the cloud said last."""
     working_receiver_id: str
     paused: bool
+    clock_problems: Mapping[str, str] = field(default_factory=dict)
+    """Outputs whose ARC refused the time of what was sent last, and in which words."""
     standby_reason: int = 0
     """Why it does not work, as the cloud said last: the number of group.proto's StandbyReason. 0: not told."""

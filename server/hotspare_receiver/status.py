@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hotspare.v1 import backup_pb2, group_pb2, output_pb2, receiver_service_pb2, record_pb2
-from hotspare_model.digest import RecordKind
+from hotspare_model.digest import KindDigest
 from hotspare_model.group import MemberStatus, Role
+from hotspare_model.kinds import kind_of
+from hotspare_model.transfer import by_kind
+from hotspare_receiver.backup import Backup
 from hotspare_receiver.clients.attend_messages import introduction_to_proto
 from hotspare_receiver.clients.members import MembersWatch
-from hotspare_receiver.clients.push import Pusher
 from hotspare_receiver.hot_spare import HotSpare
 from hotspare_receiver.services.outputs import output_to_proto
 from hotspare_receiver.snapshot import (
@@ -25,7 +27,6 @@ from hotspare_receiver.snapshot import (
 from hotspare_receiver.store.configuration import ConfigurationStore, KindState
 from hotspare_receiver.store.outputs import OutputStore
 from hotspare_receiver.store.settings import SettingsStore
-from hotspare_rpc.version import SOFTWARE_VERSION
 from hotspare_rpc.wire import (
     duration_to_proto,
     member_status_to_proto,
@@ -33,14 +34,16 @@ from hotspare_rpc.wire import (
     timestamp_to_proto,
 )
 
-KIND_NAMES = {
-    RecordKind.DEVICE: "devices",
-    RecordKind.PARTITION: "partitions",
-    RecordKind.ZONE: "zones",
-    RecordKind.CHANNEL: "channels",
-    RecordKind.USER: "users",
-    RecordKind.EVENT: "events",
-}
+_BY_KIND = frozenset(
+    int(state)
+    for state in (
+        group_pb2.SYNC_STATE_UPLOADING,
+        group_pb2.SYNC_STATE_SYNCING,
+        group_pb2.SYNC_STATE_BEHIND,
+        group_pb2.SYNC_STATE_FAILED,
+    )
+)
+"""States in which some kinds may be up to date all the same."""
 
 _ALONE_ADVICE = {
     int(group_pb2.STANDBY_REASON_HOST_EXISTS): (
@@ -63,6 +66,8 @@ class StatusView:
     sync: SyncReport
     pushes: int
     push_failures: int
+    syncs: int
+    sync_refusals: tuple[tuple[str, int], ...]
     records: tuple[tuple[str, int], ...]
 
 
@@ -79,7 +84,7 @@ class StatusBoard:
         outputs: OutputStore,
         configuration: ConfigurationStore,
         members: MembersWatch,
-        pusher: Pusher,
+        backup: Backup,
         path: Callable[[], PathSnapshot],
     ) -> None:
         self._introduce = introduce
@@ -89,7 +94,7 @@ class StatusBoard:
         self._outputs = outputs
         self._configuration = configuration
         self._members = members
-        self._pusher = pusher
+        self._backup = backup
         self._path = path
 
     def view(self) -> StatusView:
@@ -99,16 +104,18 @@ class StatusBoard:
             role=self._role,
             status=member_status(snapshot),
             path=snapshot,
-            sync=self._pusher.report(),
-            pushes=self._pusher.pushes,
-            push_failures=self._pusher.failures,
-            records=tuple((KIND_NAMES[kind.digest.kind], kind.digest.count) for kind in self._configuration.kinds),
+            sync=self._backup.report(),
+            pushes=self._backup.pusher.pushes,
+            push_failures=self._backup.pusher.failures,
+            syncs=self._backup.syncer.applied,
+            sync_refusals=tuple(self._backup.syncer.refusals.items()),
+            records=tuple((kind_of(kind.digest.kind).plural, kind.digest.count) for kind in self._configuration.kinds),
         )
 
     async def status(self) -> receiver_service_pb2.ReceiverStatus:
         """The whole status, as the contract has it."""
         kinds = await self._configuration.refresh()
-        snapshot, sync = self._path(), self._pusher.report()
+        snapshot, sync = self._path(), self._backup.report()
         settings = self._settings.settings
         message = receiver_service_pb2.ReceiverStatus(
             receiver=introduction_to_proto(self._introduce()),
@@ -135,6 +142,10 @@ class StatusBoard:
             message.standby_reason = self._standby_reason(snapshot)
         return message
 
+    async def backup(self) -> backup_pb2.BackupTable:
+        """The backup table (B6)."""
+        return self._backup_to_proto(await self._configuration.refresh(), self._backup.report())
+
     def _standby_reason(self, snapshot: PathSnapshot) -> group_pb2.StandbyReason.ValueType:
         """Why it does not work: as the cloud told it itself, else as the list of the members has it."""
         if snapshot.standby_reason:
@@ -148,6 +159,10 @@ class StatusBoard:
     def _role(self) -> Role | None:
         return None if self._settings.role is None else self._settings.role.role
 
+    @property
+    def _is_spare(self) -> bool:
+        return self._role is not None and self._role is not Role.HOST
+
     def _outputs_to_proto(self, snapshot: PathSnapshot) -> list[output_pb2.Output]:
         seen = {output.name: output for output in snapshot.outputs}
         return [output_to_proto(stored, seen.get(name)) for name, stored in sorted(self._outputs.outputs.items())]
@@ -157,9 +172,16 @@ class StatusBoard:
         return backup_pb2.BackupTable(
             lineage=head.lineage,
             revision=head.revision,
-            software_version=SOFTWARE_VERSION if head.revision else "",
-            rows=[_row_to_proto(kind, sync) for kind in kinds],
+            software_version=self._backup.version,
+            rows=[_row_to_proto(kind, self._sync_of(kind.digest, sync)) for kind in kinds],
         )
+
+    def _sync_of(self, digest: KindDigest, sync: SyncReport) -> SyncReport:
+        """How one kind stands: where all are not, those that are the cloud's already are up to date."""
+        cloud = self._backup.cloud_digests
+        if cloud is None or sync.state not in _BY_KIND or digest not in by_kind(cloud).values():
+            return sync
+        return SyncReport(int(group_pb2.SYNC_STATE_UP_TO_DATE), sync.revision)
 
     def _advice(self, snapshot: PathSnapshot, sync: SyncReport) -> Iterator[str]:
         """What is wrong and what to do, gravest first."""
@@ -180,12 +202,18 @@ class StatusBoard:
         for output in snapshot.outputs:
             if output.link is LinkState.DOWN and output.name not in told:
                 yield f"Output {output.name} has no link: {output.problem or 'it is tried again'}."
+        for name, detail in sorted(snapshot.clock_problems.items()):
+            yield f"Output {name}: {detail}. Set the clock of this machine and that of the ARC's software right."
         if (alone := _ALONE_ADVICE.get(snapshot.standby_reason)) and self._role is None and cloud.connected:
             yield alone
         if sync.state == group_pb2.SYNC_STATE_DIVERGED:
             yield f"The configuration is not backed up: {sync.detail}."
+        elif sync.state == group_pb2.SYNC_STATE_FAILED and self._is_spare:
+            yield f"The configuration could not be taken from the cloud, it is tried again: {sync.detail}."
         elif sync.state == group_pb2.SYNC_STATE_FAILED:
             yield f"The configuration could not be sent to the cloud, it is tried again: {sync.detail}."
+        elif sync.state in (group_pb2.SYNC_STATE_VERSION_DIFFERS, group_pb2.SYNC_STATE_BEHIND) and sync.detail:
+            yield f"The configuration does not follow the host: {sync.detail}."
         if self._settings.goodbye is not None:
             yield "The cloud has not heard yet that the hot spare was switched off here; it will be told."
         view = self._members.view
@@ -264,7 +292,7 @@ def _progress_to_proto(snapshot: PathSnapshot) -> group_pb2.ForwardProgress:
 def _row_to_proto(kind: KindState, sync: SyncReport) -> backup_pb2.BackupRow:
     message = backup_pb2.BackupRow(
         kind=record_pb2.RecordKind.ValueType(int(kind.digest.kind)),
-        name=KIND_NAMES[kind.digest.kind],
+        name=kind_of(kind.digest.kind).plural,
         count=kind.digest.count,
         revision=kind.revision,
         sha256=kind.digest.sha256,

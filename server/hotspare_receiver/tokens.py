@@ -1,11 +1,13 @@
 """Who may call this receiver: named tokens with a role, an expiry and a revocation (S1).
 
-Whoever has the data folder replaces a lost admin token: delete `admin.token` there and start the receiver
-again; the old one is then revoked and a new one written.
+The file `admin.token` in the data folder holds the token named `admin`, and whoever has the folder replaces a lost one:
+what stands in the file counts. A receiver that runs takes another one over within seconds, one that does not run at its
+start; the token named `admin` before is revoked then, all others stay. Without the file a start makes it anew.
 """
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +23,12 @@ from hotspare_store.folder import write_secret
 ADMIN_TOKEN_FILE = "admin.token"
 ADMIN_NAME = "admin"
 LONGEST_VALIDITY = timedelta(days=3650)
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at the file of the admin token."""
+
+SECRET = re.compile(r"[\x21-\x7e]{22,256}")
+"""What is long enough for 128 random bits (S1); something shorter in the file was not made by us."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +60,14 @@ class Tokens:
         self._by_digest: dict[bytes, int] = {}
         self._revoked: dict[int, asyncio.Event] = {}
         self._touching: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._unfit = ""
         for token in store.read_now():
             self._keep(token)
 
     async def ensure_admin(self, folder: Path) -> None:
-        """Make the admin token where its file is missing: at the first start, or after it was lost.
+        """Have the admin token that its file tells; make it where the file is missing, at the first start or after it
+        was lost. From now on the file is looked at.
 
         Raises:
             HotspareError: DISK_LOW, STORE_FAILED.
@@ -64,12 +75,53 @@ class Tokens:
         """
         file = folder / ADMIN_TOKEN_FILE
         if file.exists():
+            await self._take_over(file)
+        else:
+            if self._named(ADMIN_NAME) is not None:
+                await self.revoke(ADMIN_NAME)
+            _, secret = await self.create(ADMIN_NAME, TokenRole.ADMIN, None)
+            await asyncio.to_thread(write_secret, file, secret)
+            log_event(_log, logging.INFO, "admin_token_made", file=file)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look(file), name="admin-token")
+
+    async def _look(self, file: Path) -> None:
+        # It may have been written since the start read it: the first look is always one.
+        seen: tuple[int, int, int] | None = None
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            stamp = await asyncio.to_thread(_stamp, file)
+            if stamp == seen:
+                continue
+            try:
+                await self._take_over(file)
+                seen = stamp
+            except HotspareError as error:
+                log_event(_log, logging.WARNING, "admin_token_not_taken", file=file, problem=error)
+
+    async def _take_over(self, file: Path) -> None:
+        """Take the token in the file for the admin's, unless it is known: then also when it was revoked."""
+        try:
+            secret = (await asyncio.to_thread(file.read_text, encoding="utf-8")).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            self._not_fit(file, str(error))
+            return
+        if SECRET.fullmatch(secret) is None:
+            self._not_fit(file, "it holds no token")
+            return
+        self._unfit = ""
+        digest = sha256(secret)
+        if digest in self._by_digest:
             return
         if self._named(ADMIN_NAME) is not None:
             await self.revoke(ADMIN_NAME)
-        _, secret = await self.create(ADMIN_NAME, TokenRole.ADMIN, None)
-        await asyncio.to_thread(write_secret, file, secret)
-        log_event(_log, logging.INFO, "admin_token_made", file=file)
+        self._keep(await self._store.create(ADMIN_NAME, TokenRole.ADMIN, digest, self._clock.wall(), None))
+        log_event(_log, logging.WARNING, "admin_token_replaced", file=file)
+
+    def _not_fit(self, file: Path, problem: str) -> None:
+        if problem != self._unfit:
+            self._unfit = problem
+            log_event(_log, logging.WARNING, "admin_token_unusable", file=file, problem=problem)
 
     def admit(self, context: Any, needed: TokenRole) -> Operator:
         """The operator behind a call.
@@ -148,7 +200,10 @@ class Tokens:
         return sorted(self._tokens.values(), key=lambda token: (token.name, token.token_id))
 
     async def close(self) -> None:
-        """Wait for what is being written."""
+        """Look at the file no more, and wait for what is being written."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         await asyncio.gather(*self._touching, return_exceptions=True)
 
     def _named(self, name: str) -> StoredToken | None:
@@ -175,3 +230,12 @@ class Tokens:
         task = asyncio.create_task(write())
         self._touching.add(task)
         task.add_done_callback(self._touching.discard)
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written anew, or becomes readable. None: it is not there."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns

@@ -7,14 +7,14 @@ streams. Nothing in this file waits: it runs in the callbacks of one event loop,
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf, isfinite
 
 from hotspare_model.group import GroupSettings
 from hotspare_model.lease import WRITE_DELAY
 from hotspare_receiver.clock import Clock
-from hotspare_receiver.core.forwarder import Delivered, Forwarder, Outcome, Progress, Sending
+from hotspare_receiver.core.forwarder import Delivered, Forwarder, Outcome, Progress, Rejection, Sending
 from hotspare_receiver.core.health import OutputFacts
 from hotspare_receiver.core.lease import (
     Change,
@@ -28,8 +28,8 @@ from hotspare_receiver.core.lease import (
     TookOver,
 )
 from hotspare_receiver.history import AttemptRecord
-from hotspare_receiver.journal import Journal, Range, Unstored
-from hotspare_receiver.outputs.sender import Dc09Output
+from hotspare_receiver.journal import Journal, Range, Refusal, Unstored
+from hotspare_receiver.outputs.sender import Output
 from hotspare_receiver.snapshot import OutputConfig, OutputSnapshot, PathCounters
 from hotspare_rpc.logs import log_event
 
@@ -47,19 +47,24 @@ class Work:
         on_levels: Callable[[], None],
         on_confirmed: Callable[[Sequence[Unstored]], None],
         on_resumed: Callable[[], None],
+        on_refused: Callable[[Refusal], None],
     ) -> None:
         """`on_levels`: what beats and the pull go by has changed. `on_confirmed`: tell the cloud of these.
 
-        `on_resumed`: what was given back has to be delivered anew.
+        `on_resumed`: what was given back has to be delivered anew. `on_refused`: tell the cloud of it (A5).
         """
         self._journal = journal
         self._clock = clock
         self._on_levels = on_levels
         self._on_confirmed = on_confirmed
         self._on_resumed = on_resumed
+        self._on_refused = on_refused
+        self._refusals: dict[int, Refusal] = {}
+        """What the cloud has to set aside, by number; those that the forwarder has forgotten count no more."""
+        self._clock_problems: dict[str, str] = {}
         self._guard = LeaseGuard()
         self._forwarder = Forwarder()
-        self._outputs: dict[str, Dc09Output] = {}
+        self._outputs: dict[str, Output] = {}
         self._refused = 0
         self._lease_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
@@ -106,9 +111,27 @@ class Work:
         """How the outputs are, by name."""
         return tuple(self._outputs[name].snapshot() for name in sorted(self._outputs))
 
+    def output(self, name: str) -> Output:
+        """One of the outputs. Raises KeyError."""
+        return self._outputs[name]
+
     def unstored(self) -> Sequence[Unstored]:
         """The confirmations that the cloud has to be told."""
         return tuple(self._journal.unstored(self.scope).values())
+
+    def refusals(self) -> Sequence[Refusal]:
+        """What outputs refused too often, and the cloud has not set aside yet."""
+        self._refusals = {
+            number: refusal
+            for number, refusal in self._refusals.items()
+            if (rejection := self._forwarder.rejection(number)) and rejection.delivered is refusal.delivered
+        }
+        return tuple(self._refusals.values())
+
+    @property
+    def clock_problems(self) -> Mapping[str, str]:
+        """Outputs whose ARC refused the time of what was sent last, and in which words."""
+        return self._clock_problems
 
     # What the cloud does.
 
@@ -130,6 +153,10 @@ class Work:
     def heard(self, state: CloudState) -> None:
         """The cloud's state arrived."""
         self._step(self._guard.heard(state, self._clock.now()))
+
+    def recall(self, refusals: Mapping[int, Mapping[str, int]]) -> None:
+        """Of alarms that come next: how often outputs refused them in an earlier process, by number."""
+        self._forwarder.recall(refusals)
 
     def deliver(self, alarms: Sequence[Delivered], known: set[int]) -> None:
         """Take alarms; `known` are those that the journal knows as confirmed."""
@@ -165,20 +192,23 @@ class Work:
             )
             self._count(never_delivered=dropped)
             log_event(_log, logging.ERROR, "confirmation_dropped", epoch=epoch, alarms=dropped)
+        self._set_aside(epoch, ranges)
         self._settle()
 
     # What the operator does.
 
     def set_outputs(self, configs: Sequence[OutputConfig]) -> None:
-        """Have exactly these outputs; one that did not change keeps its link."""
+        """Have exactly these outputs; one whose link stays the same keeps it."""
         wanted = {config.name: config for config in configs}
         for name, output in tuple(self._outputs.items()):
-            if wanted.get(name) != output.config:
+            config = wanted.get(name)
+            if config is None or not output.changed(config):
                 output.close()
                 del self._outputs[name]
+        self._clock_problems = {name: detail for name, detail in self._clock_problems.items() if name in wanted}
         for name, config in wanted.items():
             if name not in self._outputs:
-                self._outputs[name] = Dc09Output(config, self, self._clock)
+                self._outputs[name] = Output(config, self, self._clock)
         required = {config.name: config.required for config in configs}
         self._confirm(self._forwarder.set_outputs(required))
         for output in self._outputs.values():
@@ -228,12 +258,17 @@ class Work:
         delivered = sending.delivered
         self._journal.note_attempt(self.scope, delivered, attempt, forwarded_code)
         self._refused += attempt.outcome is Outcome.REFUSED
+        self._note_clock(attempt)
+        self._forwarder.set_aside_after = self.settings.set_aside_after
         output = self._outputs.get(attempt.output)
         if attempt.outcome is Outcome.UNKNOWN and output is not None:
             self._unsure_until = max(self._unsure_until, output.last_write + WRITE_DELAY.total_seconds())
         confirmed = self._forwarder.finished(attempt.output, delivered, attempt.outcome, self._clock.now())
         if confirmed is not None:
             self._confirm((confirmed,))
+        rejection = self._forwarder.rejection(delivered.number)
+        if attempt.outcome is Outcome.REFUSED and rejection is not None and rejection.output == attempt.output:
+            self._refuse(rejection, attempt)
         self._settle()
 
     def waiting_for(self, output: str) -> int:
@@ -304,6 +339,38 @@ class Work:
         if confirmed:
             self._count(confirmed=len(confirmed))
             self._journal.confirm(self.scope, confirmed)
+
+    def _refuse(self, rejection: Rejection, attempt: AttemptRecord) -> None:
+        """Have the cloud set an alarm aside, with the last exchange (A5)."""
+        refusal = Refusal(
+            rejection.delivered, rejection.output, attempt.detail, attempt.frame, attempt.answer, rejection.refusals
+        )
+        self._refusals[rejection.delivered.number] = refusal
+        log_event(
+            _log, logging.WARNING, "alarm_rejected", number=rejection.delivered.number, output=rejection.output,
+            refusals=rejection.refusals, problem=attempt.detail,
+        )  # fmt: skip
+        self._on_refused(refusal)
+
+    def _set_aside(self, epoch: int, ranges: Iterable[Range]) -> None:
+        """Of what the cloud has stored: what was refused is set aside, and its devices go on (A3)."""
+        if not self._refusals:
+            return
+        for refusal in self.refusals():
+            delivered = refusal.delivered
+            within = any(first <= delivered.number <= last for first, last in ranges)
+            if within and delivered.epoch == epoch and self._forwarder.set_aside(delivered.number):
+                del self._refusals[delivered.number]
+                self._journal.note_set_aside(self.scope, delivered)
+                self._count(set_aside=1)
+                self._kick()
+
+    def _note_clock(self, attempt: AttemptRecord) -> None:
+        """A NAK is no refusal: it tells that a clock is wrong, until an answer says otherwise."""
+        if attempt.outcome is Outcome.CLOCK_REFUSED:
+            self._clock_problems[attempt.output] = attempt.detail
+        elif attempt.outcome in (Outcome.CONFIRMED, Outcome.REFUSED):
+            self._clock_problems.pop(attempt.output, None)
 
     def _durable(self, scope: str, confirmations: Sequence[Unstored]) -> None:
         if scope == self.scope:

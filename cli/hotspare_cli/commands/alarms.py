@@ -1,4 +1,4 @@
-"""`alarm`: what came through this receiver; and publishing, as a device does, at the cloud."""
+"""`alarm`: what came through this receiver, what was set aside; and publishing, as a device does, at the cloud."""
 
 import re
 from datetime import UTC, datetime
@@ -19,13 +19,15 @@ _DEVICE_CREDENTIALS = (
     "Check --arc-id, --device and the key file. "
     "The cloud knows a new device a few seconds after it was created on the host."
 )
+_MAY_BE_SENT = "It may be on its way all the same: hotspare alarm rejected lists it no more then."
 
 
 @click.group()
 def alarm() -> None:
     """Alarms: list and show them, or send some.
 
-    `list` and `show` tell what came through this receiver; `send` publishes at the cloud, as a device does.
+    `list` and `show` tell what came through this receiver, `rejected` what the whole group has set aside;
+    `replay` sends such a one again. `send` publishes at the cloud, as a device does.
     """
 
 
@@ -76,6 +78,71 @@ def show(target: Target, key: str, output: OutputForm) -> None:
         request = GetAlarmRequest(alarm_id=_canonical(key))
     response = ask(target, lambda session: session.call(session.feed.GetAlarm, request))
     emit(response, output, alarm_view)
+
+
+@alarm.command("rejected")
+@click.option("--device", "device_id", default="", metavar="ID", help="Only those of this device.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the oldest ones, so many. Without it: all.")
+@output_option
+@click.pass_obj
+def rejected(target: Target, device_id: str, limit: int | None, output: OutputForm) -> None:
+    """List the group's alarms that were set aside, oldest first.
+
+    The ARC does not have them: an output refused each again and again, or the working receiver was lost again and
+    again while it had it. They hold up nobody, and are kept until hotspare alarm replay sends them.
+    """
+    from hotspare.v1.alarm_pb2 import AlarmState
+    from hotspare.v1.alarm_pull_service_pb2 import ListQueueRequest, ListQueueResponse
+    from hotspare_cli.emit import emit
+    from hotspare_cli.hints import THROUGH_RECEIVER
+    from hotspare_cli.session import ask
+    from hotspare_cli.views.alarms import rejected_view
+
+    request = ListQueueRequest(
+        state=AlarmState.ALARM_STATE_SET_ASIDE, device_id=device_id, page_size=min(limit or 1000, 1000)
+    )
+
+    def enough(merged: ListQueueResponse) -> bool:
+        return limit is not None and len(merged.alarms) >= limit
+
+    response = ask(
+        target, lambda session: session.all_pages(session.queue.ListQueue, request, enough), hints=THROUGH_RECEIVER
+    )
+    if limit is not None:
+        del response.alarms[limit:]
+    emit(response, output, rejected_view)
+
+
+@alarm.command("replay")
+@click.argument("key", metavar="NUMBER|ID")
+@output_option
+@click.pass_obj
+def replay(target: Target, key: str, output: OutputForm) -> None:
+    """Send an alarm that was set aside again.
+
+    It goes out at its place by number, to all outputs, and is the same alarm to the ARC. An alarm that is not set
+    aside is refused. Your name is recorded.
+    """
+    import uuid
+
+    from hotspare.v1.alarm_pull_service_pb2 import GetQueuedAlarmRequest, ReplayAlarmRequest, ReplayAlarmResponse
+    from hotspare_cli.emit import emit
+    from hotspare_cli.hints import THROUGH_RECEIVER
+    from hotspare_cli.session import Session, ask
+    from hotspare_cli.views.alarms import replayed_view
+
+    alarm_id = "" if re.fullmatch(r"[0-9]{1,19}", key) else _canonical(key)
+
+    async def work(session: Session) -> ReplayAlarmResponse:
+        number = 0 if alarm_id else int(key)
+        if alarm_id:
+            found = await session.call(session.queue.GetQueuedAlarm, GetQueuedAlarmRequest(alarm_id=alarm_id))
+            number = found.alarm.stored.number
+        request = ReplayAlarmRequest(request_id=str(uuid.uuid4()), number=number)
+        return await session.call(session.queue.ReplayAlarm, request)
+
+    hints = {**THROUGH_RECEIVER, "DEADLINE_EXCEEDED": _MAY_BE_SENT}
+    emit(ask(target, work, hints=hints), output, replayed_view)
 
 
 @alarm.command("send")

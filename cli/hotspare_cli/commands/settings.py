@@ -1,14 +1,23 @@
 """`settings`: what one receiver is told about itself and its cloud."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hotspare_cli.errors import CliError, usage_error
+from hotspare_cli.consent import with_consent
+from hotspare_cli.errors import usage_error
 from hotspare_cli.files import read_certificates, read_secret
-from hotspare_cli.options import FILE, OutputForm, Target, confirm, on_terminal, output_option, yes_option
+from hotspare_cli.options import FILE, OutputForm, Target, output_option, yes_option
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS
+
+if TYPE_CHECKING:
+    from hotspare_cli.session import Session
+
+_LONGEST = 75.0
+"""Seconds that the contract gives a change that switches the hot spare off first (X3)."""
+_MAY_BE_DONE = "It may have been done all the same: look at hotspare settings show, and hotspare members."
 
 
 @click.group()
@@ -63,8 +72,8 @@ def set_(
 ) -> None:
     """Change settings; those that are not named stay as they are.
 
-    Where a change would switch the hot spare off and clear something, the receiver tells so and you are
-    asked.
+    Another cloud address, ARC id or ARC key switches the hot spare off first, and clears what came with it: the
+    receiver tells what that is, and you are asked. A second valid key of the same account is taken over without.
     """
     from hotspare.v1.receiver_service_pb2 import (
         ReceiverSettings,
@@ -72,7 +81,6 @@ def set_(
         UpdateSettingsResponse,
     )
     from hotspare_cli.emit import emit
-    from hotspare_cli.session import ask
     from hotspare_cli.views.settings import settings_view
 
     changes: dict[str, str | int | bool | None] = {
@@ -86,7 +94,7 @@ def set_(
         "disk_floor_bytes": disk_floor * 1_000_000 if disk_floor is not None else None,
         "dual_connection": dual_connection == "on" if dual_connection is not None else None,
     }
-    request = UpdateSettingsRequest(settings=ReceiverSettings(), confirmed=yes)
+    request = UpdateSettingsRequest(settings=ReceiverSettings())
     for field, value in changes.items():
         if value is not None:
             setattr(request.settings, field, value)
@@ -94,15 +102,15 @@ def set_(
     if not request.update_mask.paths:
         raise usage_error("No setting was named.", "Name what is to change; see hotspare settings set --help.")
 
-    def update() -> UpdateSettingsResponse:
-        return ask(target, lambda session: session.call(session.receiver.UpdateSettings, request))
+    async def make(session: "Session", confirmed: bool) -> UpdateSettingsResponse:
+        request.confirmed = confirmed
+        return await session.call(session.receiver.UpdateSettings, request, timeout=target.deadline(_LONGEST))
 
-    try:
-        response = update()
-    except CliError as refusal:
-        if refusal.clears is None or not on_terminal():
-            raise
-        confirm(f"This switches the hot spare off here and clears: {refusal.clears}.", yes=False)
-        request.confirmed = True
-        response = update()
+    response = with_consent(
+        target,
+        make,
+        yes=yes,
+        effect=lambda clears: f"This switches the hot spare off here and clears: {clears}.",
+        hints={"DEADLINE_EXCEEDED": _MAY_BE_DONE},
+    )
     emit(response, output, settings_view)

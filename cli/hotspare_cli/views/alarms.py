@@ -1,4 +1,4 @@
-"""Alarms and what became of them, for `alarm`."""
+"""Alarms and what became of them, for `alarm`; those that were set aside too."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,9 @@ from hotspare.v1.alarm_pb2 import (
     DeliveryEnd,
     Qualifier,
 )
-from hotspare_cli.layout import CellLike, Facts, Part, grid, state
-from hotspare_cli.words import NONE, clock, number, word, words
+from hotspare.v1.alarm_pull_service_pb2 import ListQueueResponse, QueuedAlarm, ReplayAlarmResponse, SetAsideCause
+from hotspare_cli.layout import CellLike, Facts, Lines, Part, grid, state
+from hotspare_cli.words import NONE, clock, number, phrase, word, words
 
 
 def alarms_view(response: ListAlarmsResponse) -> Iterator[Part]:
@@ -39,6 +40,42 @@ def alarm_view(response: GetAlarmResponse) -> Iterator[Part]:
     tried = ("OUTPUT", "NO.", "BEGAN", "ENDED", "OUTCOME", "DETAIL", "WRITTEN", "ANSWER")
     rows = (_attempt(attempt) for attempt in record.attempts)
     yield grid(tried, rows, title="Attempts", empty="none yet")
+
+
+def rejected_view(response: ListQueueResponse) -> Iterator[Part]:
+    """The whole answer of `alarm rejected`: what was set aside, why, and the last exchange on the wire."""
+    columns = (
+        *("NUMBER", "RECEIVED", "DEVICE", "ACCOUNT", "CODE", "SET ASIDE", "CAUSE", "REASON"),
+        *("WRITTEN", "ANSWER", "REPLAYED BY", "ALARM ID"),
+    )
+    rows = (_rejected(alarm) for alarm in response.alarms)
+    yield grid(columns, rows, empty="no alarm is set aside")
+
+
+def replayed_view(response: ReplayAlarmResponse) -> Iterator[Part]:
+    """The whole answer of `alarm replay`."""
+    alarm = response.alarm
+    what = f"Alarm {alarm.stored.number} of {alarm.stored.alarm.device_id} is in the queue again"
+    told = f"hotspare alarm show {alarm.stored.number}, at the receiver that works, tells what comes of it."
+    yield Lines((f"{what}; {told}",))
+
+
+def _rejected(alarm: QueuedAlarm) -> tuple[CellLike, ...]:
+    stored = alarm.stored
+    return (
+        str(stored.number),
+        clock(stored.receive_time),
+        stored.alarm.device_id,
+        stored.account_number,
+        _code(stored.alarm),
+        clock(alarm.set_aside_time) if alarm.HasField("set_aside_time") else NONE,
+        phrase(SetAsideCause.DESCRIPTOR, alarm.cause),
+        alarm.reason or NONE,
+        _frame(alarm.frame),
+        _frame(alarm.answer),
+        alarm.replayed_by or NONE,
+        stored.alarm.alarm_id,
+    )
 
 
 def _row(record: AlarmRecord) -> tuple[CellLike, ...]:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from hotspare.v1.group_pb2 import Group, Hold, Member, MemberStatus, Role, StandbyReason, SyncState
-from hotspare.v1.receiver_service_pb2 import EnableHotSpareResponse
-from hotspare.v1.role_service_pb2 import ListMembersResponse
+from hotspare.v1.receiver_service_pb2 import DisableHotSpareResponse, EnableHotSpareResponse
+from hotspare.v1.role_service_pb2 import ListMembersResponse, RemoveMemberResponse
 from hotspare_cli.layout import Cell, CellLike, Facts, Grid, Lines, Part, Tone, grid, state
 from hotspare_cli.naming import Names, called
 from hotspare_cli.words import NONE, ago, duration, number, phrase, plural, role_word, since, time, word
@@ -41,10 +41,46 @@ def members_view(response: ListMembersResponse, now: datetime) -> Iterator[Part]
     yield from warnings(response.group, response.members)
 
 
-def enabled_view(response: EnableHotSpareResponse) -> Iterator[Part]:
+def enabled_view(response: EnableHotSpareResponse, *, promoted: bool = False) -> Iterator[Part]:
     """The answer of `enable`."""
-    receiver = response.member.receiver
-    yield Lines((f"{receiver.name or receiver.receiver_id} has the role {role_word(response.member.role)} now.",))
+    member = response.member
+    name = member.receiver.name or member.receiver.receiver_id
+    yield Lines((f"{name} has the role {role_word(member.role)} now.",))
+    if promoted:
+        revision = f", revision {number(member.sync_revision)}" if member.sync_revision else ""
+        yield Lines((f"It goes on from its own copy of the configuration{revision}.",))
+
+
+def disabled_view(response: DisableHotSpareResponse) -> Iterator[Part]:
+    """The answer of `disable`: what was cleared, and for whom it ended."""
+    yield Lines((f"This receiver has no role now; records cleared here: {number(response.cleared_records)}.",))
+    if response.ended_members:
+        ended = ", ".join(called(member) for member in response.ended_members)
+        yield Lines(
+            (
+                f"The hot spare ended for {ended} too; "
+                "their copies of the configuration are cleared when they next reach the cloud.",
+            )
+        )
+
+
+def removal(member: Member) -> str:
+    """What the removal of that member will do, in words, before it is asked for (G8)."""
+    status = word(MemberStatus.DESCRIPTOR, member.status)
+    what = f"This removes {called(member)} ({status}) from the group, for good; its role is free then."
+    if member.role != Role.ROLE_HOST:
+        return f"{what} Should it come back, it is refused, and its copy of the configuration is cleared."
+    return (
+        f"{what} The spares keep their roles, their copies and the work; the configuration can be edited again "
+        "when a spare was promoted or another receiver took the host's role."
+    )
+
+
+def removed_view(response: RemoveMemberResponse, member: Member | None, receiver_id: str) -> Iterator[Part]:
+    """The answer of `member remove`."""
+    yield Lines((f"{called(member) if member is not None else receiver_id} is no member any more.",))
+    free = ", ".join(role_word(role) for role in response.group.free_roles)
+    yield Facts((("Free roles", free or "none"),))
 
 
 def group_facts(group: Group, members: Iterable[Member], now: datetime) -> Facts:
@@ -96,9 +132,18 @@ def members_grid(
     members: Iterable[Member], now: datetime, *, group: Group, title: str = "", machines: bool = False
 ) -> Grid:
     """A row a member, with a mark on the one that was asked; `machines` adds where each of them runs."""
-    columns = ("", "ROLE", "ID", "NAME", "STATUS", "EPOCH", "VERSION", "SYNC", "LAST SEEN", "LOSSES", "ADDRESS")
-    rows = (_row(member, group, now) + ((_machine(member),) if machines else ()) for member in members)
-    return grid((*columns, "MACHINE") if machines else columns, rows, title=title, empty="no members")
+    whole = tuple(members)
+    columns = ["", "ROLE", "ID", "NAME", "STATUS", "EPOCH", "VERSION", "SYNC", "REVISION"]
+    columns += ["LAST SEEN", "LOSSES", "ADDRESS"]
+    columns += ["MACHINE"] if machines else []
+    # While the key of the account is being replaced, and not before: else the table would be wide for nothing.
+    rotating = any(member.uses_old_key for member in whole)
+    columns += ["ARC KEY"] if rotating else []
+    rows = (
+        _row(member, group, now) + ((_machine(member),) if machines else ()) + ((_key(member),) if rotating else ())
+        for member in whole
+    )
+    return grid(columns, rows, title=title, empty="no members")
 
 
 def status_cell(status: int, reason: int, note: str = "") -> Cell:
@@ -129,7 +174,7 @@ def _about(member: Member) -> Iterator[str]:
     if member.held_back:
         yield "was lost too often; it fails back after an hour without a loss of it, or hotspare resume"
     if member.uses_old_key:
-        yield "still uses the ARC key that is being replaced"
+        yield "still uses the ARC key that is being replaced: hotspare settings set --arc-key-file FILE, there"
     for problem in member.health.problems:
         yield problem.detail or problem.subject or "is not healthy"
 
@@ -145,6 +190,7 @@ def _row(member: Member, group: Group, now: datetime) -> tuple[CellLike, ...]:
         number(member.epoch) if member.HasField("epoch") else NONE,
         receiver.software_version or NONE,
         state(word(SyncState.DESCRIPTOR, member.sync_state)),
+        number(member.sync_revision) if member.sync_revision else NONE,
         ago(member.last_seen_time, now) if member.HasField("last_seen_time") else "never",
         Cell(f"{number(member.losses)}, held back", Tone.WATCH) if member.held_back else number(member.losses),
         receiver.address or NONE,
@@ -162,6 +208,10 @@ def _status(member: Member, group: Group, now: datetime) -> Cell:
         left = ago(member.failback_time, now) if due is not None and due > now else "now"
         why = f"back, works again {left}"
     return status_cell(member.status, member.standby_reason, ", ".join(filter(None, (pinned, why))))
+
+
+def _key(member: Member) -> CellLike:
+    return Cell("uses old key", Tone.WATCH) if member.uses_old_key else "new"
 
 
 def _machine(member: Member) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from hotspare.v1.group_pb2 import Role, SyncState
 from hotspare.v1.receiver_service_pb2 import CloudConnection, GetStatusResponse, ReceiverStatus
 from hotspare_cli.layout import Cell, CellLike, Facts, Lines, Part, Tone, state
+from hotspare_cli.views.backup import rows_grid
 from hotspare_cli.views.members import group_facts, members_grid, status_cell, warnings
 from hotspare_cli.views.outputs import outputs_grid
 from hotspare_cli.words import NONE, ago, clock, duration, number, role_word, size, word
@@ -16,6 +17,8 @@ def status_view(response: GetStatusResponse, now: datetime) -> Iterator[Part]:
     status = response.status
     yield Facts(tuple(_about_receiver(status, now)))
     yield outputs_grid(status.outputs, now, title="Outputs")
+    if status.backup.rows:
+        yield rows_grid(status.backup.rows, title="Configuration")
     if status.HasField("group"):
         told = f"Group, as told {ago(status.group_time, now)}" if status.HasField("group_time") else "Group"
         facts = group_facts(status.group, status.members, now)
@@ -39,8 +42,16 @@ def _about_receiver(status: ReceiverStatus, now: datetime) -> Iterator[tuple[str
         left = status.isolation
         text = f"{number(left.taken)} direct alarms taken, {number(left.unpublished)} not at the cloud yet"
         yield "Isolated", Cell(text, Tone.WATCH)
-    yield "Configuration", state(word(SyncState.DESCRIPTOR, status.sync_state))
+    yield "Configuration", _configuration(status)
     yield "Free disk", size(status.health.disk_free_bytes) if status.HasField("health") else NONE
+
+
+def _configuration(status: ReceiverStatus) -> CellLike:
+    """How the copy that is here stands; why it does so stands in the rows of its table."""
+    plain = state(word(SyncState.DESCRIPTOR, status.sync_state))
+    if not status.backup.revision:
+        return plain
+    return Cell(f"{plain.text}, revision {number(status.backup.revision)}", plain.tone)
 
 
 def _since(status: ReceiverStatus, now: datetime) -> str:

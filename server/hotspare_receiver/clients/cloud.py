@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 
 import grpc
 
-from hotspare.v1 import backup_service_pb2_grpc, role_service_pb2_grpc
+from hotspare.v1 import (
+    alarm_pull_service_pb2_grpc,
+    backup_service_pb2_grpc,
+    role_service_pb2_grpc,
+    sync_service_pb2_grpc,
+    version_service_pb2_grpc,
+)
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_receiver.store.settings import Settings, SettingsStore
 from hotspare_rpc.address import AddressError, parse_address
@@ -98,6 +104,18 @@ class CloudClient:
         """The cloud's BackupService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
         return backup_service_pb2_grpc.BackupServiceStub(self._needed())
 
+    def pulls(self) -> "alarm_pull_service_pb2_grpc.AlarmPullServiceAsyncStub":
+        """The cloud's AlarmPullService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
+        return alarm_pull_service_pb2_grpc.AlarmPullServiceStub(self._needed())
+
+    def syncs(self) -> "sync_service_pb2_grpc.SyncServiceAsyncStub":
+        """The cloud's SyncService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
+        return sync_service_pb2_grpc.SyncServiceStub(self._needed())
+
+    def versions(self) -> "version_service_pb2_grpc.VersionServiceAsyncStub":
+        """The cloud's VersionService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
+        return version_service_pb2_grpc.VersionServiceStub(self._needed())
+
     async def call(
         self,
         method: Callable[..., Awaitable[Answer]],
@@ -119,14 +137,16 @@ class CloudClient:
             raise self._cut_off(error) from error
 
     async def stream(
-        self, method: Callable[..., Any], request: Any, operator: str | None = None
+        self, method: Callable[..., Any], request: Any, operator: str | None = None, timeout: float | None = None
     ) -> AsyncGenerator[Any, None]:
         """The answers of a server stream, for as long as it lasts; it is always cancelled in the end.
+
+        `timeout`: seconds that it may last; None: for ever.
 
         Raises:
             HotspareError: the cloud's own, or CLOUD_UNREACHABLE.
         """
-        call = method(request, metadata=self._metadata(operator))
+        call = method(request, metadata=self._metadata(operator), timeout=timeout)
         try:
             async for answer in call:
                 yield answer

@@ -1,9 +1,10 @@
-"""The stream of alarms from the cloud, and of confirmations to it (PullAlarms).
+"""The stream of alarms from the cloud, and of confirmations and refusals to it (PullAlarms).
 
 A pull belongs to one epoch. It is opened while this receiver holds one with a valid lease and has somewhere
 to send alarms (A4); a gap in the numbers of deliveries opens it anew. A confirmation is a fact (F7): what the
 cloud has not answered with `stored` is told in every new stream, whatever epoch it is of, and a receiver that
-holds none opens the stream with epoch 0 for that alone.
+holds none opens the stream with epoch 0 for that alone. A refusal (A5) is a wish: it is told in each stream of the
+epoch of its delivery until the cloud has set the alarm aside, and means nothing under a later one.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from hotspare_model.errors import Reason
 from hotspare_receiver.clients.attend import CloudAccess, is_own_cancellation
 from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.core.forwarder import Delivered
-from hotspare_receiver.journal import Range, Unstored
+from hotspare_receiver.journal import DETAIL_LIMIT, FRAME_LIMIT, Range, Refusal, Unstored
 from hotspare_rpc.errors import describe, from_rpc_error
 from hotspare_rpc.logs import log_event
 from hotspare_rpc.wire import stored_alarm_from_proto
@@ -51,6 +52,9 @@ class Puller(Protocol):
 
     def unstored(self) -> Sequence[Unstored]:
         """All confirmations that the cloud has to be told."""
+
+    def refusals(self) -> Sequence[Refusal]:
+        """All that the cloud has to set aside."""
 
     async def delivered(self, alarms: Sequence[Delivered]) -> None:
         """Alarms came, in order."""
@@ -113,6 +117,11 @@ class Pull:
             self._stream.confirm(confirmations)
         else:
             self._changed.set()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Tell the cloud of an alarm that an output refused too often. Without a stream the next one tells it."""
+        if self._stream is not None:
+            self._stream.refuse(refusal)
 
     def reopen(self, why: str) -> None:
         """Open the pull anew: it begins with all that is not confirmed."""
@@ -189,6 +198,7 @@ class _Stream:
         self._call = call
         self._puller = puller
         self._unsent: list[Unstored] = []
+        self._refused: list[Refusal] = []
         self._wake = asyncio.Event()
         self._over = epoch == 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -196,6 +206,11 @@ class _Stream:
     def confirm(self, confirmations: Iterable[Unstored]) -> None:
         """Have these told with the next message."""
         self._unsent.extend(confirmations)
+        self._wake.set()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Have this told with the next message."""
+        self._refused.append(refusal)
         self._wake.set()
 
     def wake(self) -> None:
@@ -213,6 +228,7 @@ class _Stream:
         )
         await self._call.write(alarm_pull_service_pb2.PullAlarmsRequest(open=opening))
         self._unsent.extend(self._puller.unstored())
+        self._refused.extend(self._puller.refusals())
         writer = asyncio.get_running_loop().create_task(self._write(), name="pull-confirm")
         try:
             async for response in self._call:
@@ -265,7 +281,11 @@ class _Stream:
                 unsent, self._unsent = self._unsent, []
                 for message in _confirm_messages(unsent):
                     await self._call.write(message)
-                if not self._unsent and await self._is_done():
+                refused, self._refused = self._refused, []
+                for refusal in refused:
+                    if refusal.delivered.epoch == self.epoch and not self._over:
+                        await self._call.write(_refuse_message(refusal))
+                if not self._unsent and not self._refused and await self._is_done():
                     return
                 await self._wake.wait()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -312,6 +332,19 @@ def _confirm_messages(
                 ],
             )
             yield alarm_pull_service_pb2.PullAlarmsRequest(confirm=confirm)
+
+
+def _refuse_message(refusal: Refusal) -> alarm_pull_service_pb2.PullAlarmsRequest:
+    refuse = alarm_pull_service_pb2.PullAlarmsRequest.Refuse(
+        epoch=refusal.delivered.epoch,
+        number=refusal.delivered.number,
+        output=refusal.output,
+        reason=refusal.reason[:DETAIL_LIMIT],
+        frame=refusal.frame[:FRAME_LIMIT],
+        answer=refusal.answer[:FRAME_LIMIT],
+        refusals=refusal.refusals,
+    )
+    return alarm_pull_service_pb2.PullAlarmsRequest(refuse=refuse)
 
 
 def to_ranges(numbers: Iterable[int]) -> list[Range]:

@@ -1,39 +1,52 @@
-"""Sends the host's configuration to the cloud by itself, after every edit and after any interruption (B3).
+"""Sends the host's configuration to the cloud by itself, after every edit and after any interruption (B3); a receiver
+that works alone sends its own in the same way (G7).
 
 The deciding part is core/push.py. Here: ask what the cloud has (GetBackup) when that is not known, send
-header, pieces and trailer, remember what was sent before it is sent, and try again with backoff.
+header, pieces and trailer, remember what was sent before it is sent, and try again with backoff. What an operator
+restored at the cloud is taken over; what they wish at this receiver is in clients/restore.py.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import grpc
 
-from hotspare.v1 import backup_pb2, backup_service_pb2, group_pb2, record_pb2
+from hotspare.v1 import backup_pb2, backup_service_pb2, group_pb2
 from hotspare_model.digest import KindDigest, RecordKind
 from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.transfer import Digests, TransferHeader
+from hotspare_receiver.clients.backup_watch import Newest
 from hotspare_receiver.clients.cloud import CloudClient
+from hotspare_receiver.clients.fetch import Fetch, NothingThere, OtherVersion, TransferKeptOut
 from hotspare_receiver.clients.waiting import sleep_or
 from hotspare_receiver.core.push import (
     RECHECK_DIVERGED,
-    Change,
     CloudCopy,
     Diverged,
+    LocalCopy,
     Push,
+    Renew,
+    TakeOver,
     UpToDate,
     decide,
-    in_pieces,
     retry_after,
 )
+from hotspare_receiver.core.sync import Pull
 from hotspare_receiver.snapshot import SyncReport
-from hotspare_receiver.store.configuration import ConfigurationStore, Cut
+from hotspare_receiver.store.configuration import ConfigurationStore
+from hotspare_receiver.store.copy import CopyStore
+from hotspare_receiver.store.incoming import Overtaken
+from hotspare_receiver.store.outgoing import Outgoing
 from hotspare_rpc.logs import log_event
+from hotspare_rpc.transfer import frames
 from hotspare_rpc.version import SOFTWARE_VERSION
 
 SETTLE = 0.2
-"""Seconds that edits are gathered before they are sent: a burst becomes one revision at the cloud, well within B3."""
+"""Seconds after a push in which edits are gathered before they are sent: a burst becomes few revisions at the cloud.
+The first edit after a quiet time is sent at once."""
 
 PUSH_TIMEOUT = 60.0
 
@@ -43,26 +56,41 @@ _DIVERGED_REASONS = (Reason.REVISION_BEHIND, Reason.REVISION_FORKED)
 
 
 class Pusher:
-    """Runs while this receiver is the host. `report` tells how the copy stands, for the beats and the status."""
+    """Runs while the configuration here is the one that counts. `report` tells how it stands."""
 
     def __init__(
         self,
         cloud: CloudClient,
         store: ConfigurationStore,
-        is_host: Callable[[], bool],
+        outgoing: Outgoing,
+        copies: CopyStore,
+        fetch: Fetch,
+        may_push: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
+        """`may_push`: whether this receiver is the host, or works alone (G7)."""
         self._cloud = cloud
         self._store = store
-        self._is_host = is_host
+        self._outgoing = outgoing
+        self._copies = copies
+        self._fetch = fetch
+        self._may_push = may_push
         self._on_change = on_change
         self._wake = asyncio.Event()
         self._restarted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._cloud_copy: CloudCopy | None = None
+        self._told: CloudCopy | None = None
+        self._news = False
+        self._ask = False
+        self._could = False
         self._failures = 0
         self._state: group_pb2.SyncState.ValueType = group_pb2.SYNC_STATE_UNSPECIFIED
         self._detail = ""
+        self.lock = asyncio.Lock()
+        """Held by who changes the copy as a whole, or what the cloud has of it."""
+        self.cloud_digests: Digests | None = None
+        """Those of the cloud's copy, as far as is known."""
         self.pushes = 0
         self.failures = 0
 
@@ -72,18 +100,53 @@ class Pusher:
 
     def edited(self) -> None:
         """The configuration changed."""
-        if self._is_host() and self._state == group_pb2.SYNC_STATE_UP_TO_DATE:
+        if self._may_push() and self._state == group_pb2.SYNC_STATE_UP_TO_DATE:
             self._tell(group_pb2.SYNC_STATE_UPLOADING)
+        self._wake.set()
+
+    def told(self, newest: Newest) -> None:
+        """The cloud told its newest revision: perhaps one that an operator restored there (B8)."""
+        digests = tuple(
+            KindDigest(RecordKind(each.kind), each.count, each.sha256) for each in newest.digests if each.kind in _KINDS
+        )
+        before, self._told = (
+            self._told,
+            CloudCopy(
+                newest.lineage,
+                newest.revision,
+                digests,
+                newest.software_version,
+                newest.restored_from,
+                newest.base_revision,
+                newest.base_lineage,
+            ),
+        )
+        self._news = True
+        # The same once more: the cloud found some of it damaged (B5).
+        self._ask = self._ask or (before is not None and _place(before) == _place(self._told))
+        if self._state == group_pb2.SYNC_STATE_DIVERGED:
+            # An operator may have put it right.
+            self._restarted.set()
         self._wake.set()
 
     def restart(self) -> None:
         """The role, or the way to the cloud, changed: ask the cloud anew what it has."""
         self._cloud_copy = None
+        self._told = None
+        self.cloud_digests = None
         self._failures = 0
-        if not self._is_host():
+        self._could = self._may_push()
+        if not self._could:
             self._tell(group_pb2.SYNC_STATE_UNSPECIFIED)
         self._restarted.set()
         self._wake.set()
+
+    def follow(self) -> bool:
+        """What `may_push` rests on may have changed; returns whether it did."""
+        if self._may_push() is self._could:
+            return False
+        self.restart()
+        return True
 
     def report(self) -> SyncReport:
         """The state of the copy, for a beat."""
@@ -95,16 +158,87 @@ class Pusher:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    # For what an operator wishes here; `lock` is held.
+
+    async def cloud_copy(self) -> CloudCopy:
+        """What the cloud has, asked now. Raises HotspareError: the cloud's own, CLOUD_UNREACHABLE."""
+        answer = await self._cloud.call(self._cloud.backups().GetBackup, backup_service_pb2.GetBackupRequest())
+        self._cloud_copy = _copy_of(answer.backup, self._told)
+        self.cloud_digests = self._cloud_copy.digests
+        return self._cloud_copy
+
+    async def take_over(self, *, whole: bool) -> int:
+        """Make the cloud's newest the copy here; returns its revision.
+
+        Raises:
+            TransferKeptOut, OtherVersion, NothingThere, Overtaken: nothing changed.
+            HotspareError: the cloud's own, CLOUD_UNREACHABLE.
+        """
+        own, held = await self._copies.own()
+        pull = Pull("", 0) if whole or not own.revision else Pull(own.lineage, own.revision)
+        fetched = await self._fetch.pull(pull, own, held, synced=False)
+        log_event(
+            _log, logging.WARNING, "configuration_taken_over",
+            revision=fetched.copy.revision, from_revision=own.revision, changes=fetched.changes,
+        )  # fmt: skip
+        self._cloud_copy = None
+        # Nothing is left to wait for, also where it had diverged.
+        self._restarted.set()
+        self._wake.set()
+        return fetched.copy.revision
+
+    async def push(self, push: Push) -> backup_pb2.BackupTable:
+        """Send what `push` says; returns the cloud's table afterwards.
+
+        Raises:
+            HotspareError: the cloud's own, CLOUD_UNREACHABLE.
+        """
+        async with self._store.view(push.base_revision, push.whole_kinds) as view:
+            await self._outgoing.remember(view.head.revision, view.digests)
+            # Until the answer is here nobody knows what the cloud has.
+            self._cloud_copy = None
+            header = TransferHeader(
+                lineage=view.head.lineage,
+                base_revision=push.base_revision,
+                base_digests=push.base_digests,
+                revision=view.head.revision,
+                software_version=SOFTWARE_VERSION,
+                whole_kinds=push.whole_kinds,
+            )
+            wrap = backup_service_pb2.PushChangesRequest
+            requests = frames(header, view.changes(), view.digests, wrap)
+            first = await anext(requests)
+            first.new_lineage, first.operator_name = push.new_lineage, view.head.operator
+
+            async def sent() -> AsyncIterator[backup_service_pb2.PushChangesRequest]:
+                yield first
+                async for request in requests:
+                    yield request
+
+            answer = await self._cloud.call(self._cloud.backups().PushChanges, sent(), timeout=PUSH_TIMEOUT)
+            count = view.count
+        self._cloud_copy = _copy_of(answer.backup, None)
+        self.cloud_digests = self._cloud_copy.digests
+        self.pushes += 1
+        await self._outgoing.stored(self._cloud_copy.lineage, self._cloud_copy.revision)
+        log_event(
+            _log, logging.INFO, "configuration_pushed", revision=header.revision, base=push.base_revision,
+            changes=count, new_lineage=push.new_lineage,
+        )  # fmt: skip
+        return answer.backup
+
+    # The loop.
+
     async def _run(self) -> None:
         while True:
             self._wake.clear()
             self._restarted.clear()
+            self._could = self._may_push()
             pause: timedelta | None = None
-            if self._is_host() and self._cloud.channel() is not None:
+            if self._could and self._cloud.channel() is not None:
                 pause = await self._try_step()
             if pause is None:
                 await self._wake.wait()
-                await asyncio.sleep(SETTLE)
             else:
                 # An edit must not shorten the backoff, or each would knock at a cloud that is down.
                 await sleep_or(self._restarted, pause.total_seconds())
@@ -112,8 +246,11 @@ class Pusher:
     async def _try_step(self) -> timedelta | None:
         """Do what is next; returns how long to wait before the next step, None until something changes."""
         try:
-            pause = await self._step()
-        except (HotspareError, grpc.aio.UsageError) as error:
+            async with self.lock:
+                pause = await self._step()
+        except Overtaken:
+            return timedelta(0)
+        except (HotspareError, grpc.aio.UsageError, TransferKeptOut, OtherVersion, NothingThere) as error:
             return self._failed(error)
         except Exception as error:
             # A defect must not end the backup for good.
@@ -123,40 +260,56 @@ class Pusher:
         return pause
 
     async def _step(self) -> timedelta | None:
-        if self._cloud_copy is None:
-            answer = await self._cloud.call(self._cloud.backups().GetBackup, backup_service_pb2.GetBackupRequest())
-            self._cloud_copy = _copy_of(answer.backup)
-        match decide(await self._store.local_copy(), self._cloud_copy):
+        if self._ask or (self._news and self._is_other()):
+            self._cloud_copy = None
+        self._news = self._ask = False
+        cloud = self._cloud_copy or await self.cloud_copy()
+        local = await self._outgoing.local_copy()
+        decision = decide(local, cloud, SOFTWARE_VERSION)
+        if isinstance(decision, UpToDate | Push | Renew):
+            await self._note_stored(local, cloud)
+        match decision:
             case UpToDate():
                 self._tell(group_pb2.SYNC_STATE_UP_TO_DATE)
                 return None
             case Diverged(detail=detail):
                 return self._diverged(detail)
+            case TakeOver():
+                self._tell(group_pb2.SYNC_STATE_BEHIND, f"taking over what was restored from {cloud.restored_from}")
+                await self._take_over_by_itself()
+            case Renew():
+                await self._outgoing.renew(local.revision)
             case Push() as push:
                 self._tell(group_pb2.SYNC_STATE_UPLOADING)
-                pushed = await self._push(push)
-                # More edits came meanwhile: under a stream of them too, each push gathers for a while.
-                return timedelta(seconds=SETTLE if self._store.head.revision != pushed else 0)
+                await self.push(push)
+                if self._store.head.revision == self._revision_there():
+                    self._tell(group_pb2.SYNC_STATE_UP_TO_DATE)
+                # Under a stream of edits too, each push gathers for a while.
+                return timedelta(seconds=SETTLE)
+        return timedelta(0)
 
-    async def _push(self, push: Push) -> int:
-        """Send what `push` says; returns the revision that the cloud then has."""
-        cut = await self._store.cut(push.base_revision)
-        await self._store.remember_push(cut.head.revision, cut.digests)
-        # Until the answer is here nobody knows what the cloud has.
-        self._cloud_copy = None
-        answer = await self._cloud.call(self._cloud.backups().PushChanges, _frames(push, cut), timeout=PUSH_TIMEOUT)
-        self._cloud_copy = _copy_of(answer.backup)
-        self.pushes += 1
-        await self._store.pushed(self._cloud_copy.revision)
-        log_event(
-            _log,
-            logging.INFO,
-            "configuration_pushed",
-            revision=cut.head.revision,
-            base=push.base_revision,
-            changes=len(cut.changes),
-        )
-        return cut.head.revision
+    def _is_other(self) -> bool:
+        """Whether the cloud told of another copy than the one that is known. What it told of an older revision was on
+        its way while a push made a newer one."""
+        told, known = self._told, self._cloud_copy
+        if told is None or known is None:
+            return False
+        return told.lineage != known.lineage or told.revision > known.revision
+
+    async def _take_over_by_itself(self) -> None:
+        try:
+            await self.take_over(whole=False)
+        except TransferKeptOut as error:
+            log_event(_log, logging.WARNING, "configuration_kept_out", reason=error.refusal.value, problem=error)
+            await self.take_over(whole=True)
+
+    async def _note_stored(self, local: LocalCopy, cloud: CloudCopy) -> None:
+        """The cloud has what an answer that was lost would have told of."""
+        if local.lineage == cloud.lineage and local.stored < cloud.revision and cloud.revision in local.sent:
+            await self._outgoing.stored(cloud.lineage, cloud.revision)
+
+    def _revision_there(self) -> int:
+        return self._cloud_copy.revision if self._cloud_copy is not None else 0
 
     def _diverged(self, detail: str) -> timedelta:
         if self._state != group_pb2.SYNC_STATE_DIVERGED:
@@ -182,53 +335,22 @@ class Pusher:
             self._on_change()
 
 
-async def _frames(push: Push, cut: Cut) -> AsyncIterator[backup_service_pb2.PushChangesRequest]:
-    """Header, pieces, trailer: steps 1 to 3 of PushChanges."""
-    yield backup_service_pb2.PushChangesRequest(
-        header=backup_pb2.ChangeHeader(
-            lineage=cut.head.lineage,
-            base_revision=push.base_revision,
-            base_digests=_digests_to_proto(push.base_digests),
-            revision=cut.head.revision,
-            software_version=SOFTWARE_VERSION,
-            whole_kinds=[_kind_to_proto(kind) for kind in RecordKind] if push.whole else [],
-        ),
-        operator_name=cut.head.operator,
+_KINDS = frozenset(int(kind) for kind in RecordKind)
+
+
+def _copy_of(table: backup_pb2.BackupTable, told: CloudCopy | None) -> CloudCopy:
+    """The cloud's copy as its table has it, with what the watch told of the same revision."""
+    digests = tuple(KindDigest(RecordKind(row.kind), row.count, row.sha256) for row in table.rows if row.kind in _KINDS)
+    damaged = tuple(
+        RecordKind(row.kind) for row in table.rows if row.kind in _KINDS and row.status == group_pb2.SYNC_STATE_FAILED
     )
-    count = 0
-    for index, piece in enumerate(in_pieces(cut.changes)):
-        count += 1
-        yield backup_service_pb2.PushChangesRequest(
-            chunk=backup_pb2.ChangeChunk(index=index, changes=[_change_to_proto(change) for change in piece])
-        )
-    yield backup_service_pb2.PushChangesRequest(
-        trailer=backup_pb2.ChangeTrailer(
-            chunk_count=count, change_count=len(cut.changes), digests=_digests_to_proto(cut.digests)
-        )
+    copy = CloudCopy(table.lineage, table.revision, digests, table.software_version, damaged=damaged)
+    if told is None or _place(told) != _place(copy):
+        return copy
+    return replace(
+        copy, restored_from=told.restored_from, base_revision=told.base_revision, base_lineage=told.base_lineage
     )
 
 
-def _copy_of(table: backup_pb2.BackupTable) -> CloudCopy:
-    known = {int(kind) for kind in RecordKind}
-    digests = tuple(KindDigest(RecordKind(row.kind), row.count, row.sha256) for row in table.rows if row.kind in known)
-    return CloudCopy(table.lineage, table.revision, digests)
-
-
-def _kind_to_proto(kind: RecordKind) -> record_pb2.RecordKind.ValueType:
-    return record_pb2.RecordKind.ValueType(int(kind))
-
-
-def _digests_to_proto(digests: Iterable[KindDigest]) -> list[record_pb2.KindDigest]:
-    return [
-        record_pb2.KindDigest(kind=_kind_to_proto(digest.kind), count=digest.count, sha256=digest.sha256)
-        for digest in digests
-    ]
-
-
-def _change_to_proto(change: Change) -> record_pb2.RecordChange:
-    return record_pb2.RecordChange(
-        kind=_kind_to_proto(change.kind),
-        id=change.record_id,
-        record=change.record,
-        revision=change.revision,
-    )
+def _place(copy: CloudCopy) -> tuple[str, int]:
+    return copy.lineage, copy.revision

@@ -3,12 +3,15 @@
 1. Each output has a lane: the alarms that wait for it, per device in the order of their delivery (A3). Of all devices
    whose turn it is, the one with the oldest alarm (the lowest number) goes first.
 2. One message is in flight in a lane. A device's next alarm never passes its earlier one, whatever came of that.
-3. A refused alarm (DUH, NAK) is tried again after a backoff that holds up its own device alone. One that met silence or
-   a lost link is the first again as soon as there is a link: the link has a backoff of its own.
+3. A refused alarm (DUH, or NAK of its time) is tried again after a backoff that holds up its own device alone. One that
+   met silence or a lost link is the first again as soon as there is a link: the link has a backoff of its own.
 4. An alarm is confirmed once every required output has confirmed it, and there is at least one (A4).
 5. An alarm that is here already is not taken twice; one that is known to be confirmed is confirmed again, not sent.
 6. When an epoch is over, all that is not in flight is dropped. An answer that still comes is a fact, and counts (F7).
 7. When the work is given back, what the ARC has surely not seen goes back at once; what was begun is finished (F5).
+8. An alarm that a required output has refused in so many words `set_aside_after` times is rejected (A5): it is sent no
+   more, and its device waits until the cloud has set it aside durably, or else its order could break. An output that is
+   not required is done with such an alarm, and the rest goes on. Silence, lost links and clocks reject nothing.
 
 Pure: no clock, no I/O. Every step costs the logarithm of what waits, at most.
 """
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from hotspare_model.alarm import StoredAlarm
+from hotspare_model.group import GroupSettings
 from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.core.lane import Lane
 
@@ -75,6 +79,15 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """A required output refused an alarm too often (A5)."""
+
+    delivered: Delivered
+    output: str
+    refusals: int
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """What came of a delivery."""
 
@@ -119,10 +132,16 @@ class Forwarder:
         self._epoch = 0
         self._excused: set[str] = set()
         """Devices whose alarm was refused in so many words when it was sent last."""
+        self._rejected: dict[int, Rejection] = {}
+        self._recalled: Mapping[int, Mapping[str, int]] = {}
+        self._abandoned: set[int] = set()
+        """Set aside while they were in flight at another output."""
+        self.set_aside_after = GroupSettings().set_aside_after
+        """Refusals by a required output after which an alarm is rejected."""
         self.confirmed = 0
         """Alarms confirmed since the start, each counted once."""
         self.passed_over = 0
-        """Alarms that an output which is not required did not get, since too many waited for it."""
+        """Alarms that an output which is not required did not get: too many waited for it, or it refused them."""
 
     @property
     def has_required_output(self) -> bool:
@@ -144,6 +163,10 @@ class Forwarder:
         """Whether an alarm waits for the ARC to answer at all: one that it refused, and those behind, do not (A5)."""
         return any(waiting.delivered.device_id not in self._excused for waiting in self._waiting.values())
 
+    def rejection(self, number: int) -> Rejection | None:
+        """How an alarm that is here was rejected (rule 8). None: it was not."""
+        return self._rejected.get(number)
+
     def waiting_for(self, output: str) -> int:
         """Alarms that wait for an output, or are in flight there."""
         return len(self._lanes[output])
@@ -161,6 +184,10 @@ class Forwarder:
         self._epoch = epoch
         self._excused.clear()
         self._drop(lambda waiting: waiting.delivered.epoch != epoch)
+
+    def recall(self, refusals: Mapping[int, Mapping[str, int]]) -> None:
+        """Of alarms that come next: how often outputs refused them before, in an earlier process say; by number."""
+        self._recalled = refusals
 
     def deliver(self, alarms: Iterable[Delivered], known: Collection[int], now: float) -> Taken:
         """Take alarms, in the order of their delivery; `known`: numbers already confirmed (rule 5)."""
@@ -181,6 +208,7 @@ class Forwarder:
                 new.append(delivered)
                 here.delivered = delivered
                 self._enqueue(delivered, self._lanes.keys() - here.confirmed_by)
+        self._recalled = {}
         return Taken(tuple(new), tuple(again))
 
     def withdraw(self, number: int) -> bool:
@@ -188,6 +216,18 @@ class Forwarder:
         waiting = self._waiting.get(number)
         if waiting is None or self._is_flying(waiting):
             return False
+        self._forget(number)
+        return True
+
+    def set_aside(self, number: int) -> bool:
+        """The cloud has set a rejected alarm aside: its device goes on. Returns whether it was one.
+
+        One that is in flight at another output goes on there, and nobody waits for what comes of it.
+        """
+        if number not in self._rejected:
+            return False
+        if self._is_flying(self._waiting[number]):
+            self._abandoned.add(number)
         self._forget(number)
         return True
 
@@ -215,11 +255,13 @@ class Forwarder:
         self._required = frozenset(name for name, needed in required.items() if needed)
         for name in required.keys() - self._lanes.keys():
             self._lanes[name] = Lane()
-            for waiting in self._waiting.values():
-                self._enqueue(waiting.delivered, (name,))
+            for number, waiting in self._waiting.items():
+                if number not in self._rejected:
+                    self._enqueue(waiting.delivered, (name,))
         confirmed = []
         for waiting in tuple(self._waiting.values()):
             waiting.unknown_at -= gone
+            self._take_back_rejection(waiting.delivered.number)
             if self._is_confirmed(waiting):
                 confirmed.append(self._confirm(waiting))
         return tuple(confirmed)
@@ -241,7 +283,7 @@ class Forwarder:
         waiting = self._waiting.get(delivered.number)
         lane = self._lanes.get(output)
         if lane is not None and lane.flying is delivered:
-            self._land(lane, delivered, outcome, now)
+            self._land(output, lane, delivered, outcome, now)
         if waiting is None:
             return None
         if output in self._required:
@@ -260,33 +302,61 @@ class Forwarder:
 
     # How.
 
-    def _land(self, lane: Lane[Delivered], delivered: Delivered, outcome: Outcome, now: float) -> None:
-        over = delivered.epoch != self._epoch
+    def _land(self, output: str, lane: Lane[Delivered], delivered: Delivered, outcome: Outcome, now: float) -> None:
+        over = delivered.epoch != self._epoch or delivered.number in self._abandoned
+        refusals = lane.refused() if outcome is Outcome.REFUSED else 0
         match outcome:
             case Outcome.CONFIRMED:
                 lane.done()
             case _ if over:
                 lane.drop_flying()
+            case Outcome.REFUSED if refusals >= self.set_aside_after:
+                self._give_up_at(output, lane, Rejection(delivered, output, refusals))
             case Outcome.REFUSED | Outcome.CLOCK_REFUSED:
-                lane.hold(now + self._refused_backoff.delay(lane.refused()))
+                lane.hold(now + self._refused_backoff.delay(lane.set_back()))
             case Outcome.UNKNOWN:
                 lane.again()
             case Outcome.NOT_SENT:
                 lane.again(counted=False)
+        if not any(each.flying is not None and each.flying.number == delivered.number for each in self._lanes.values()):
+            self._abandoned.discard(delivered.number)
+
+    def _give_up_at(self, output: str, lane: Lane[Delivered], rejection: Rejection) -> None:
+        """An output has refused the alarm in flight too often (rule 8)."""
+        if output in self._required:
+            lane.park()
+            self._rejected.setdefault(rejection.delivered.number, rejection)
+        else:
+            lane.drop_flying()
+            self.passed_over += 1
+
+    def _take_back_rejection(self, number: int) -> None:
+        """The output that rejected an alarm is gone, or required no more: what comes of it elsewhere counts."""
+        rejection = self._rejected.get(number)
+        if rejection is None or rejection.output in self._required:
+            return
+        del self._rejected[number]
+        if (lane := self._lanes.get(rejection.output)) is not None:
+            lane.keep(lambda delivered: delivered.number != number)
 
     def _enqueue(self, delivered: Delivered, outputs: Iterable[str]) -> None:
         for name in outputs:
             lane = self._lanes[name]
             if name not in self._required and len(lane) >= OPTIONAL_LIMIT:
                 self.passed_over += 1
-            else:
-                lane.put(delivered)
+                continue
+            lane.put(delivered)
+            refusals = self._recalled.get(delivered.number, {}).get(name, 0)
+            if refusals:
+                # The one that makes it too many is still to come: it has the raw exchange.
+                lane.recall(delivered.number, min(refusals, self.set_aside_after - 1))
 
     def _is_confirmed(self, waiting: _Waiting) -> bool:
         return bool(self._required) and self._required <= waiting.confirmed_by
 
     def _confirm(self, waiting: _Waiting) -> Delivered:
         del self._waiting[waiting.delivered.number]
+        self._rejected.pop(waiting.delivered.number, None)
         self.confirmed += 1
         return waiting.delivered
 
@@ -302,11 +372,13 @@ class Forwarder:
             for number, waiting in self._waiting.items()
             if self._is_flying(waiting) or not unwanted(waiting)
         }
+        self._rejected = {number: rejection for number, rejection in self._rejected.items() if number in self._waiting}
         for lane in self._lanes.values():
             lane.keep(lambda delivered: delivered.epoch == self._epoch and delivered.number in self._waiting)
         return before - len(self._waiting)
 
     def _forget(self, number: int) -> None:
+        self._rejected.pop(number, None)
         self._excused.discard(self._waiting.pop(number).delivered.device_id)
         for lane in self._lanes.values():
             lane.keep(lambda delivered: delivered.number != number)

@@ -1,11 +1,13 @@
 """The alarms that wait for one output: per device in order, over all devices the oldest first.
 
-A device is in exactly one place: ready, held (its oldest alarm was refused) or in flight.
+A device is in exactly one place: ready, held (its oldest alarm was refused), parked (it waits for the cloud's word on
+that) or in flight.
 """
 
 from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 
@@ -34,6 +36,7 @@ class Lane(Generic[T]):
         self._held: list[tuple[float, str]] = []
         self._attempts: dict[int, int] = {}
         self._refusals: dict[int, int] = {}
+        self._setbacks: dict[int, int] = {}
         self._size = 0
 
     def __len__(self) -> int:
@@ -43,7 +46,7 @@ class Lane(Generic[T]):
     @property
     def held_until(self) -> float | None:
         """When the first of the held devices gets ready. None: none is held."""
-        return self._held[0][0] if self._held else None
+        return self._held[0][0] if self._held and self._held[0][0] < inf else None
 
     def attempts_of(self, number: int) -> int:
         """Attempts of an alarm that is here, the one in flight included."""
@@ -52,6 +55,10 @@ class Lane(Generic[T]):
     def refusals_of(self, number: int) -> int:
         """Refusals of an alarm that is here."""
         return self._refusals.get(number, 0)
+
+    def recall(self, number: int, refusals: int) -> None:
+        """An alarm that is here was refused so many times before it came to this lane."""
+        self._refusals[number] = refusals
 
     def put(self, item: T) -> None:
         """Append to the queue of its device."""
@@ -102,9 +109,20 @@ class Lane(Generic[T]):
         self._refusals[number] = self.refusals_of(number) + 1
         return self._refusals[number]
 
+    def set_back(self) -> int:
+        """Count that the one in flight was sent back for whatever reason, and return how often it was."""
+        assert self.flying is not None
+        number = self.flying.number
+        self._setbacks[number] = self._setbacks.get(number, 0) + 1
+        return self._setbacks[number]
+
     def hold(self, until: float) -> None:
         """The one in flight waits, and its device with it; the others pass."""
         heappush(self._held, (until, self._land().device_id))
+
+    def park(self) -> None:
+        """The one in flight waits until it is dropped, and its device with it; the others pass."""
+        self.hold(inf)
 
     def keep(self, wanted: Callable[[T], bool]) -> None:
         """Drop all that is not wanted, but for what is in flight."""
@@ -138,6 +156,7 @@ class Lane(Generic[T]):
     def _forget(self, number: int) -> None:
         self._attempts.pop(number, None)
         self._refusals.pop(number, None)
+        self._setbacks.pop(number, None)
 
     def _go_on(self, device_id: str) -> None:
         if self._devices[device_id]:

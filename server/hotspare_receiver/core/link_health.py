@@ -3,7 +3,7 @@
 1. A valid answer proves it. That a connection was taken proves only that a kernel lives there.
 2. A link that is not supervised (heartbeat zero) has nothing to answer while no alarm comes. It is believed as soon as
    it stands; and after something sent on it had no valid answer, when it has stood with nothing sent for `patience`.
-3. What had no valid answer counts from when it was sent, not from when the link was given up.
+3. What had no valid answer counts from when it was sent first, not from when it was tried again or the link given up.
 4. A link that was never good counts from when it was wanted.
 
 Pure: `LinkHealth` is a value. Times are floats of one monotonic clock.
@@ -39,6 +39,11 @@ class LinkHealth:
     def wrote(self, now: float) -> "LinkHealth":
         """Something was sent that has to be answered."""
         return replace(self, sent=now)
+
+    def unanswered(self, now: float) -> "LinkHealth":
+        """What was sent last had no valid answer in its time; the link is kept, and stands as if it were new."""
+        since = self.sent if self.bad_since is None else self.bad_since
+        return replace(self, bad_since=since, mute=True, stands_since=now, sent=None)
 
     def answered(self) -> "LinkHealth":
         """A valid answer came."""

@@ -1,27 +1,23 @@
-"""One TCP connection to the ARC's automation software: opened when wanted, opened anew when lost, cut when it
-must be.
+"""One connection to the ARC's automation software, over TCP or UDP: opened when wanted, opened anew when lost, cut when
+it must be.
 
 The addresses are tried in order (O3). A failure is followed by a bounded backoff (O2); only an answer that
-proves the other side alive sets it back, for a peer that accepts and closes at once must not be hammered.
+proves the other side alive sets it back, for a peer that accepts and closes at once must not be hammered. Over UDP
+there is nobody to accept: a link stands as soon as there is a socket, and is given up by who waits for an answer.
 """
 
-import array
 import asyncio
 import errno
-import fcntl
 import os
 import random
-import socket
-import struct
-import termios
 from datetime import datetime
 from typing import Protocol
 
-from hotspare_model.lease import WRITE_DELAY
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.core.link_health import LinkHealth
-from hotspare_receiver.snapshot import LinkState
+from hotspare_receiver.outputs.wire import DatagramWire, StreamWire, Wire
+from hotspare_receiver.snapshot import LinkState, Transport
 from hotspare_rpc.address import Address
 
 CONNECT_TIMEOUT = 3.0
@@ -30,8 +26,6 @@ CONNECT_TIMEOUT = 3.0
 BACKOFF = Backoff(first=0.2, longest=5.0)
 JITTER = 0.2
 """Part of a backoff that is random, so that receivers don't come back to one ARC in step."""
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class LinkEvents(Protocol):
@@ -51,14 +45,21 @@ class Link:
     """Keeps one connection while it is wanted."""
 
     def __init__(
-        self, addresses: tuple[Address, ...], events: LinkEvents, clock: Clock, *, supervised: bool = True
+        self,
+        addresses: tuple[Address, ...],
+        events: LinkEvents,
+        clock: Clock,
+        *,
+        supervised: bool = True,
+        transport: Transport = Transport.TCP,
     ) -> None:
         """`supervised`: what it is idle for is asked with heartbeats, so that an answer is to be had at any time."""
         self._addresses = addresses
         self._events = events
         self._clock = clock
         self._wanted = False
-        self._wire: _Wire | None = None
+        self._transport = transport
+        self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._turn = 0
         self._failures = 0
@@ -112,6 +113,10 @@ class Link:
         self.health = self.health.wrote(self._clock.now())
         self._wire.write(data)
 
+    def unanswered(self) -> None:
+        """What was written had no valid answer in its time, and the link is kept to try again."""
+        self.health = self.health.unanswered(self._clock.now())
+
     def proven(self) -> None:
         """A valid answer came."""
         self._proven = True
@@ -126,7 +131,7 @@ class Link:
 
     # How.
 
-    def made(self, wire: "_Wire") -> None:
+    def made(self, wire: Wire) -> None:
         """The wire stands."""
         if not self._wanted or self._wire is not None:
             wire.reset()
@@ -139,12 +144,12 @@ class Link:
         self._become(LinkState.UP)
         self._events.link_up()
 
-    def received(self, wire: "_Wire", data: bytes) -> None:
+    def received(self, wire: Wire, data: bytes) -> None:
         """Bytes came on a wire; those of one that was given up are late."""
         if wire is self._wire:
             self._events.link_data(data)
 
-    def lost(self, wire: "_Wire", error: Exception | None) -> None:
+    def lost(self, wire: Wire, error: Exception | None) -> None:
         """A wire is gone."""
         if wire is self._wire:
             self.cut(f"the link was lost: {_words(error)}" if error else "the other side closed the link")
@@ -195,65 +200,15 @@ class Link:
 
     async def _open(self, address: Address) -> None:
         loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: _Wire(self), address.host, address.port)
+        if self._transport is Transport.UDP:
+            await loop.create_datagram_endpoint(lambda: DatagramWire(self), remote_addr=(address.host, address.port))
+        else:
+            await loop.create_connection(lambda: StreamWire(self), address.host, address.port)
 
     def _become(self, state: LinkState) -> None:
         if state is not self.state:
             self.state = state
             self.since = self._clock.wall()
-
-
-class _Wire(asyncio.Protocol):
-    """One connection of a link."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._transport: asyncio.Transport | None = None
-        self._socket: socket.socket | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Bound the life of a written byte (timing: X), and be known."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._socket = transport.get_extra_info("socket")
-        limit = int(WRITE_DELAY.total_seconds() * 1000)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
-        self._link.made(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass bytes on."""
-        self._link.received(self, data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Pass the end on."""
-        self._link.lost(self, exc)
-
-    @property
-    def has_unsent(self) -> bool:
-        """Whether the transport, or the kernel's queue (SIOCOUTQ), still holds bytes."""
-        if self._transport is None or self._socket is None:
-            return False
-        if self._transport.get_write_buffer_size():
-            return True
-        queued = array.array("i", [0])
-        try:
-            fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, queued)
-        except OSError:
-            return True
-        return queued[0] > 0
-
-    def write(self, data: bytes) -> None:
-        """Write at once, as far as the kernel takes it."""
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def reset(self) -> None:
-        """End with a reset: what is unsent is thrown away."""
-        if self._transport is None or self._socket is None:
-            return
-        if not self._transport.is_closing():
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()
 
 
 def _words(error: Exception) -> str:

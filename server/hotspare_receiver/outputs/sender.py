@@ -1,33 +1,40 @@
-"""One DC-09 output: takes what goes out next, writes it, and says what came of it.
+"""One output: takes what goes out next, writes it, and says what came of it.
 
 It lives in callbacks of the loop: an answer is read and the next message written in one step, with no task between.
 One message is in flight. Whether the lease allows it is asked right before each write, also of a repeated one, with no
 await between (timing 1).
 
-The link is kept open without a lease as well: a spare whose ARC does not answer must not take over (F3, O2).
+1. The link is kept open without a lease as well: a spare whose ARC does not answer must not take over (F3, O2).
+2. A message without an answer is an attempt that failed; what goes next is the forwarder's to say, mostly the same
+   alarm. So many in a row as the dialect says, over all connections, and the link is given up and opened anew.
+3. Where the dialect says so, a link that was given up carries heartbeats until one is answered; then the oldest alarm.
+4. Where an answer does not tell what it answers, a message is never written while an answer to another may still come:
+   the connection is another one then. An answer that nobody waits for ends it.
+5. A test alarm is no alarm of the cloud: it needs no lease, goes as soon as nothing is in flight, and is tried once.
 """
 
 import asyncio
 import logging
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, deque
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from hotspare_model.dc09_errors import FrameError, TooLongError
-from hotspare_model.dc09_reply import Reply, parse_reply
-from hotspare_model.dc09_stream import FrameSplitter
+from hotspare_model.alarm import StoredAlarm
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.core.forwarder import Outcome, Sending
 from hotspare_receiver.core.health import OutputFacts
 from hotspare_receiver.history import AttemptRecord
-from hotspare_receiver.outputs.dc09 import Encoded, encode_alarm, encode_supervision, outcome_of
+from hotspare_receiver.outputs.dc09 import Dc09
+from hotspare_receiver.outputs.dialect import Dialect, Encoded, NotOursError
 from hotspare_receiver.outputs.link import Link
-from hotspare_receiver.snapshot import OutputConfig, OutputSnapshot
+from hotspare_receiver.outputs.surgard import Surgard
+from hotspare_receiver.outputs.trial import Trial
+from hotspare_receiver.snapshot import LinkState, OutputConfig, OutputSnapshot, Transport
 from hotspare_rpc.logs import log_event
 
-RUBBISH_LIMIT = 4096
-"""Bytes that belong to no frame, before the link counts as one that speaks something else."""
+HEARTBEAT = "heartbeat"
+"""What stands for a message of supervision, where alarms have their ids."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,27 +61,46 @@ class Source(Protocol):
 @dataclass(slots=True)
 class _Flight:
     encoded: Encoded
+    key: str
+    """Which message it is, also when it is written again."""
     sending: Sending | None
-    """None: a NULL of supervision."""
+    """None: a message of supervision, or a test."""
+    trial: Trial | None
     started: datetime
+    began: float
     timer: asyncio.TimerHandle
     answer: bytes = b""
     """What came back that was no answer."""
 
 
-class Dc09Output:
-    """An output to the ARC over DC-09 and TCP."""
+class Output:
+    """An output to the ARC."""
 
     def __init__(self, config: OutputConfig, source: Source, clock: Clock) -> None:
         self.config = config
         self._source = source
         self._clock = clock
-        self._link = Link(config.addresses, self, clock, supervised=bool(config.dc09.heartbeat))
-        self._splitter = FrameSplitter()
+        self._dialect: Dialect = Surgard(config.surgard) if config.surgard is not None else Dc09(config.dc09)
+        self._link = Link(
+            config.addresses,
+            self,
+            clock,
+            supervised=bool(self._dialect.heartbeat),
+            transport=Transport.TCP if config.surgard is not None else config.dc09.transport,
+        )
         self._flight: _Flight | None = None
+        self._trials: deque[Trial] = deque()
         self._wake: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
         self._last_write = 0.0
+        self._unanswered = 0
+        """Messages without an answer in a row (rule 2)."""
+        self._given_up = False
+        """Whether the link was, and no heartbeat was answered since (rule 3)."""
+        self._owed = 0
+        """Answers to `_owed_to` that may still come on this connection (rule 4)."""
+        self._owed_to = ""
+        self._paused_since = clock.now() if config.paused else None
         self._attempts: Counter[Outcome] = Counter()
         self._last_confirmed: datetime | None = None
 
@@ -87,6 +113,16 @@ class Dc09Output:
     def last_write(self) -> float:
         """When something was written last, by the monotonic clock; -inf before."""
         return self._last_write
+
+    @property
+    def unreachable(self) -> str | None:
+        """Why nothing can be written, in words. None: it can, or its link is just being made."""
+        if self.config.paused:
+            return "an operator paused it"
+        link = self._link
+        if link.state is LinkState.IDLE:
+            return "it was closed"
+        return link.problem or None if self._given_up or not link.up else None
 
     def snapshot(self) -> OutputSnapshot:
         """How it is."""
@@ -108,14 +144,26 @@ class Dc09Output:
         """What its health is judged by. `patience`: the group's `unhealthy_after`, in seconds."""
         self._link.settle(patience)
         health = self._link.health
+        if self._paused_since is not None:
+            return OutputFacts(self.name, self._paused_since, health.proven, "an operator paused it")
         detail = self._link.problem or f"nothing has come back from {self._link.address or 'it'} yet"
         return OutputFacts(self.name, health.bad_since, health.proven, detail)
 
     # What the path does.
 
     def open(self) -> None:
-        """Have the link open from now on."""
-        self._link.want(True)
+        """Have the link open from now on, unless an operator paused the output."""
+        self._link.want(not self.config.paused)
+
+    def changed(self, config: OutputConfig) -> bool:
+        """Take another configuration over, if no other link is needed for it. Returns whether it did."""
+        if replace(config, paused=self.config.paused, required=self.config.required) != self.config:
+            return False
+        if config.paused != self.config.paused:
+            self._paused_since = self._clock.now() if config.paused else None
+        self.config = config
+        self.open()
+        return True
 
     def kick(self) -> None:
         """Something may have become sendable."""
@@ -138,25 +186,43 @@ class Dc09Output:
         for timer in (self._wake, self._heartbeat):
             if timer is not None:
                 timer.cancel()
+        while self._trials:
+            self._trials.popleft().not_sent("the output was closed")
+
+    def try_out(self, stored: StoredAlarm) -> Trial:
+        """Send a test alarm (rule 5). Raises ValueError when it fits no message.
+
+        Raises ConnectionError, with the problem in words, when there is no link and none is just being made.
+        """
+        self._dialect.alarm(stored, self._clock.wall(), 0)
+        if (problem := self.unreachable) is not None:
+            raise ConnectionError(problem)
+        trial = Trial(stored)
+        self._trials.append(trial)
+        self.kick()
+        return trial
 
     # What the link does.
 
     def link_up(self) -> None:
-        """Begin. Where nothing is to be sent, NULL shows at once whether somebody answers."""
-        self._splitter = FrameSplitter()
+        """Begin. Where nothing is to be sent, a heartbeat shows at once whether somebody answers."""
+        self._dialect.begin()
+        self._owed = 0
         self._last_write = float("-inf")
         self._send_next()
         self._supervise()
 
     def link_data(self, data: bytes) -> None:
-        """Read the answers in these bytes."""
+        """Read the answers in these bytes, all of them before anything is written again (rule 4)."""
         try:
-            for raw in self._splitter.feed(data):
-                self._answered(raw)
-        except TooLongError as error:
-            self._link.cut(f"the answer is no reply: {error}")
-        if self._splitter.skipped > RUBBISH_LIMIT:
-            self._link.cut("what comes back is not DC-09")
+            for answer in self._dialect.feed(data):
+                self._answered(answer)
+        except NotOursError as error:
+            self._not_ours(data, str(error))
+        if self._owed and self._flight is None:
+            # What was asked twice is answered, and the second answer would be taken for one to the next message.
+            self._link.reset()
+        self._send_next()
 
     def link_down(self, problem: str) -> None:
         """What is in flight stays without an answer; nobody knows whether the ARC has it."""
@@ -166,60 +232,108 @@ class Dc09Output:
     # How.
 
     def _send_next(self) -> None:
-        while self._link.up and self._flight is None:
+        while self._link.up and self._flight is None and not self._given_up:
+            if self._trials:
+                self._send_trial(self._trials[0])
+                continue
             sending = self._source.take(self.name)
             if sending is None:
                 self._wake_when_due()
                 return
             now = self._clock.wall()
             try:
-                # Software that takes one block at most refuses a message with two: every other time it gets
-                # one.
-                single_block = sending.refusals % 2 == 1
-                encoded = encode_alarm(sending.delivered.stored, self.config.dc09, now, single_block=single_block)
+                encoded = self._dialect.alarm(sending.delivered.stored, now, sending.refusals)
             except ValueError as error:
-                detail = f"it does not fit a DC-09 frame: {error}"
+                detail = f"it does not fit a message of this output: {error}"
                 self._report(sending, None, now, Outcome.REFUSED, b"", detail)
                 continue
+            key = sending.delivered.stored.alarm.alarm_id
+            if self._owed and key != self._owed_to:
+                detail = "an answer to another message may still come, so the connection is opened anew"
+                self._report(sending, None, now, Outcome.NOT_SENT, b"", detail)
+                self._link.reset()
+                return
             if not self._source.may_write(sending.delivered.epoch):
                 self._report(sending, None, now, Outcome.NOT_SENT, b"", "the lease had run out")
                 return
-            self._write(encoded, sending, now)
+            self._write(encoded, key, now, sending=sending)
 
-    def _write(self, encoded: Encoded, sending: Sending | None, now: datetime) -> None:
+    def _send_trial(self, trial: Trial) -> None:
+        key, now = trial.stored.alarm.alarm_id, self._clock.wall()
+        if trial.awaited and self._owed and self._owed_to != key:
+            self._link.reset()
+            return
+        self._trials.popleft()
+        if trial.awaited:
+            encoded = self._dialect.alarm(trial.stored, now, 0)
+            trial.written(encoded.raw, str(self._link.address or ""))
+            self._write(encoded, key, now, trial=trial)
+
+    def _write(
+        self, encoded: Encoded, key: str, now: datetime, *, sending: Sending | None = None, trial: Trial | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
-        self._link.write(encoded.raw)
-        timer = loop.call_later(self.config.dc09.answer_timeout.total_seconds(), self._unanswered)
-        self._flight = _Flight(encoded, sending, now, timer)
+        timer = loop.call_later(self._dialect.answer_timeout.total_seconds(), self._no_answer)
         self._last_write = self._clock.now()
+        self._flight = _Flight(encoded, key, sending, trial, now, self._last_write, timer)
+        if not self._dialect.numbered:
+            self._owed, self._owed_to = self._owed + 1, key
+        # Last, for over UDP the link may be lost in this very call.
+        self._link.write(encoded.raw)
 
-    def _answered(self, raw: bytes) -> None:
+    def _answered(self, answer: bytes) -> None:
         flight = self._flight
-        if flight is None:
-            log_event(_log, logging.INFO, "output_stray_answer", output=self.name, answer=raw[:200])
-            return
-        try:
-            reply: Reply = parse_reply(raw, self.config.dc09.key)
-        except FrameError as error:
-            flight.answer = raw
-            self._link.cut(f"the answer is no reply: {error}")
-            return
-        if not reply.answers(flight.encoded.frame):
+        verdict = self._dialect.read(answer, flight.encoded) if flight is not None else None
+        if flight is None or verdict is None:
             # A late answer to an earlier message; the one that we wait for may follow.
-            log_event(_log, logging.INFO, "output_stray_answer", output=self.name, answer=raw[:200])
+            log_event(_log, logging.INFO, "output_stray_answer", output=self.name, answer=answer[:200])
+            if not self._dialect.numbered:
+                self._stray()
             return
+        self._owed = max(0, self._owed - 1)
+        self._unanswered = 0
+        self._given_up = self._given_up and flight.key != HEARTBEAT
         self._link.proven()
-        outcome, detail = outcome_of(reply)
-        self._land(flight, outcome, raw, detail)
-        self._send_next()
+        self._land(flight, verdict.outcome, answer, verdict.detail)
 
-    def _unanswered(self) -> None:
-        seconds = self.config.dc09.answer_timeout.total_seconds()
-        self._link.cut(f"no valid answer within {seconds:g} s")
+    def _stray(self) -> None:
+        if self._owed:
+            self._owed -= 1
+        else:
+            self._link.cut("an answer came that nothing was waiting for")
+
+    def _not_ours(self, data: bytes, problem: str) -> None:
+        if self._flight is not None:
+            self._flight.answer = data
+        if self._dialect.strict:
+            self._link.cut(problem)
+        else:
+            log_event(_log, logging.INFO, "output_stray_answer", output=self.name, answer=data[:200], problem=problem)
+
+    def _no_answer(self) -> None:
+        seconds = self._dialect.answer_timeout.total_seconds()
+        problem = f"no valid answer within {seconds:g} s"
+        self._unanswered += 1
+        if self._unanswered >= self._dialect.attempts:
+            if self._dialect.attempts > 1:
+                problem += f", {self._unanswered} times in a row"
+            self._unanswered = 0
+            self._given_up = self._dialect.heartbeat_first
+            self._link.cut(problem)
+            return
+        flight = self._flight
+        assert flight is not None
+        self._link.unanswered()
+        self._land(flight, Outcome.UNKNOWN, flight.answer, problem)
+        self._send_next()
+        if self._flight is None:
+            self._beat()
 
     def _land(self, flight: _Flight, outcome: Outcome, answer: bytes, detail: str) -> None:
         self._flight = None
         flight.timer.cancel()
+        if flight.trial is not None:
+            flight.trial.ended(outcome, self._clock.now() - flight.began, answer, detail)
         if flight.sending is not None:
             self._report(flight.sending, flight.encoded, flight.started, outcome, answer, detail)
 
@@ -258,8 +372,8 @@ class Dc09Output:
             self._wake = asyncio.get_running_loop().call_later(delay, self.kick)
 
     def _supervise(self) -> None:
-        """Send NULL when nothing was written for the interval, and come again."""
-        interval = self.config.dc09.heartbeat.total_seconds()
+        """Ask whether somebody is there when nothing was written for the interval, and come again."""
+        interval = self._dialect.heartbeat.total_seconds()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
         if not interval or not self._link.up:
@@ -268,6 +382,14 @@ class Dc09Output:
         if left <= 0:
             left = interval
             if self._flight is None:
-                now = self._clock.wall()
-                self._write(encode_supervision(self.config.dc09, now), None, now)
+                self._beat()
         self._heartbeat = asyncio.get_running_loop().call_later(left, self._supervise)
+
+    def _beat(self) -> None:
+        if not self._dialect.heartbeat or not self._link.up:
+            return
+        if self._owed and self._owed_to != HEARTBEAT:
+            self._link.reset()
+            return
+        now = self._clock.wall()
+        self._write(self._dialect.supervision(now), HEARTBEAT, now)

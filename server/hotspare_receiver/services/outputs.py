@@ -1,36 +1,48 @@
 """Outputs as messages: what may be asked for, and how one is shown."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable
+from dataclasses import fields, replace
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
 
 from hotspare.v1 import output_pb2
 from hotspare_model.errors import field_invalid
+from hotspare_model.surgard import MOST_RECEIVERS, Header, SurgardError, Width
 from hotspare_receiver.core.forwarder import Outcome
 from hotspare_receiver.services.requests import check_aes_key, check_hex, check_name
-from hotspare_receiver.snapshot import Dc09Config, OutputConfig, OutputSnapshot
+from hotspare_receiver.snapshot import (
+    Dc09Config,
+    Dc09Form,
+    OutputConfig,
+    OutputSnapshot,
+    SurgardConfig,
+    Transport,
+)
 from hotspare_receiver.store.outputs import StoredOutput
 from hotspare_rpc.address import Address, AddressError, parse_address
 from hotspare_rpc.wire import duration_from_proto, duration_to_proto, timestamp_to_proto
 
 MOST_ADDRESSES = 8
+MOST_ATTEMPTS = 16
 
 SETTABLE = frozenset(
     {
         "addresses",
         "required",
         "dc09",
-        "dc09.receiver_number",
-        "dc09.line_number",
-        "dc09.key",
-        "dc09.answer_timeout",
-        "dc09.heartbeat",
+        "surgard",
+        *(f"dc09.{option.name}" for option in fields(Dc09Config)),
+        *(f"surgard.{option.name}" for option in fields(SurgardConfig)),
     }
 )
-LATER = frozenset({"paused", "surgard", "stream", "dc09.transport", "dc09.form"})
+LATER = frozenset({"stream"})
 """Fields of the contract that this release does not serve."""
+
+WIDTHS = {output_pb2.SURGARD_WIDTH_MLR2: Width.MLR2, output_pb2.SURGARD_WIDTH_SYSTEM: Width.SYSTEM}
+WIDTH_NAMES = {width: name for name, width in WIDTHS.items()}
+OPTIONS = {output_pb2.OUTPUT_KIND_SIA_DC09: "dc09", output_pb2.OUTPUT_KIND_SURGARD: "surgard"}
+"""Kinds that are served, with the name of their options."""
 
 
 def output_from_proto(message: output_pb2.Output) -> OutputConfig:
@@ -42,18 +54,21 @@ def output_from_proto(message: output_pb2.Output) -> OutputConfig:
     name = check_name("output.name", message.name)
     if message.kind == output_pb2.OUTPUT_KIND_UNSPECIFIED:
         raise field_invalid("output.kind", "is required")
-    if message.kind != output_pb2.OUTPUT_KIND_SIA_DC09:
-        raise field_invalid("output.kind", "only SIA_DC09 is served by this release")
-    if message.paused:
-        raise field_invalid("output.paused", "can't be set in this release yet")
-    if message.WhichOneof("options") not in (None, "dc09"):
-        raise field_invalid("output.options", "an output of kind SIA_DC09 takes dc09 options")
-    return OutputConfig(
+    options = OPTIONS.get(message.kind)
+    if options is None:
+        raise field_invalid("output.kind", "only SIA_DC09 and SURGARD are served by this release")
+    if message.WhichOneof("options") not in (None, options):
+        kind = output_pb2.OutputKind.Name(message.kind).removeprefix("OUTPUT_KIND_")
+        raise field_invalid("output.options", f"an output of kind {kind} takes {options} options")
+    config = OutputConfig(
         name=name,
         addresses=_addresses(message.addresses),
         required=message.required if message.HasField("required") else True,
-        dc09=_dc09(message.dc09),
+        paused=message.paused,
     )
+    if options == "surgard":
+        return replace(config, surgard=_surgard(message.surgard))
+    return replace(config, dc09=_dc09(message.dc09))
 
 
 def changed_output(before: OutputConfig, message: output_pb2.Output, paths: Iterable[str]) -> OutputConfig:
@@ -62,20 +77,26 @@ def changed_output(before: OutputConfig, message: output_pb2.Output, paths: Iter
     Raises:
         HotspareError: FIELD_INVALID.
     """
+    paths = tuple(paths)
+    options, other = ("dc09", "surgard") if before.surgard is None else ("surgard", "dc09")
+    if any(path.partition(".")[0] == other for path in paths):
+        raise field_invalid(f"output.{other}", f"this output has {options} options")
     after = before
-    for path in paths:
-        match path:
-            case "addresses":
-                after = replace(after, addresses=_addresses(message.addresses))
-            case "required":
-                after = replace(after, required=message.required if message.HasField("required") else True)
-            case "dc09":
-                # What was read can be written back: it carries no key, and that must not remove the one there
-                # is.
-                after = replace(after, dc09=replace(_dc09(message.dc09), key=after.dc09.key))
-            case _:
-                name = path.removeprefix("dc09.")
-                after = replace(after, dc09=replace(after.dc09, **{name: getattr(_dc09(message.dc09), name)}))
+    if "addresses" in paths:
+        after = replace(after, addresses=_addresses(message.addresses))
+    if "required" in paths:
+        after = replace(after, required=message.required if message.HasField("required") else True)
+    if "surgard" in paths:
+        after = replace(after, surgard=_surgard(message.surgard))
+    if "dc09" in paths:
+        # What was read can be written back: it carries no key, and that must not remove the one there is.
+        after = replace(after, dc09=replace(_dc09(message.dc09), key=after.dc09.key))
+    named = [path.partition(".")[2] for path in paths if "." in path]
+    if named and after.surgard is not None:
+        after = replace(after, surgard=_surgard(_with_fields(_surgard_to_proto(after.surgard), message.surgard, named)))
+    elif named:
+        asked = _dc09(message.dc09)
+        after = replace(after, dc09=replace(after.dc09, **{name: getattr(asked, name) for name in named}))
     return after
 
 
@@ -84,21 +105,17 @@ def output_to_proto(stored: StoredOutput, seen: OutputSnapshot | None) -> output
     config = stored.config
     message = output_pb2.Output(
         name=config.name,
-        kind=output_pb2.OUTPUT_KIND_SIA_DC09,
+        kind=output_pb2.OUTPUT_KIND_SIA_DC09 if config.surgard is None else output_pb2.OUTPUT_KIND_SURGARD,
         addresses=[str(address) for address in config.addresses],
         required=config.required,
-        dc09=output_pb2.Dc09Options(
-            transport=output_pb2.TRANSPORT_TCP,
-            form=output_pb2.DC09_FORM_ADM_CID,
-            receiver_number=config.dc09.receiver_number or "",
-            line_number=config.dc09.line_number,
-            encrypted=config.dc09.key is not None,
-            answer_timeout=duration_to_proto(config.dc09.answer_timeout),
-            heartbeat=duration_to_proto(config.dc09.heartbeat),
-        ),
+        paused=config.paused,
         create_time=timestamp_to_proto(stored.created),
         etag=stored.etag,
     )
+    if config.surgard is None:
+        message.dc09.CopyFrom(_dc09_to_proto(config.dc09))
+    else:
+        message.surgard.CopyFrom(_surgard_to_proto(config.surgard))
     if seen is not None:
         message.state.CopyFrom(_state(seen))
     return message
@@ -137,11 +154,15 @@ def _addresses(texts: Iterable[str]) -> tuple[Address, ...]:
 
 
 def _dc09(message: output_pb2.Dc09Options) -> Dc09Config:
-    if message.transport not in (output_pb2.TRANSPORT_UNSPECIFIED, output_pb2.TRANSPORT_TCP):
-        raise field_invalid("output.dc09.transport", "only TCP is served by this release")
-    if message.form not in (output_pb2.DC09_FORM_UNSPECIFIED, output_pb2.DC09_FORM_ADM_CID):
-        raise field_invalid("output.dc09.form", "only ADM_CID is served by this release")
     usual = Dc09Config()
+    try:
+        transport = Transport(message.transport or usual.transport)
+    except ValueError as error:
+        raise field_invalid("output.dc09.transport", "must be TCP or UDP") from error
+    try:
+        form = Dc09Form(message.form or usual.form)
+    except ValueError as error:
+        raise field_invalid("output.dc09.form", "must be ADM_CID or SIA_DCS") from error
     return Dc09Config(
         receiver_number=_optional_hex("output.dc09.receiver_number", message.receiver_number),
         line_number=_optional_hex("output.dc09.line_number", message.line_number) or usual.line_number,
@@ -161,6 +182,80 @@ def _dc09(message: output_pb2.Dc09Options) -> Dc09Config:
             timedelta(hours=1),
             zero=True,
         ),
+        transport=transport,
+        form=form,
+    )
+
+
+def _surgard(message: output_pb2.SurgardOptions) -> SurgardConfig:
+    usual = SurgardConfig()
+    width = WIDTHS.get(message.width or output_pb2.SURGARD_WIDTH_MLR2)
+    if width is None:
+        raise field_invalid("output.surgard.width", "must be MLR2 or SYSTEM")
+    receiver = message.receiver_number if message.HasField("receiver_number") else usual.receiver_number
+    line = message.line_number if message.HasField("line_number") else usual.line_number
+    try:
+        Header(width, receiver, line)
+    except SurgardError as error:
+        number = "receiver_number" if receiver > MOST_RECEIVERS else "line_number"
+        raise field_invalid(f"output.surgard.{number}", str(error)) from error
+    attempts = message.attempts or usual.attempts
+    if attempts > MOST_ATTEMPTS:
+        raise field_invalid("output.surgard.attempts", f"must be 1 to {MOST_ATTEMPTS}")
+    return SurgardConfig(
+        width=width,
+        receiver_number=receiver,
+        line_number=line,
+        heartbeat=_span(
+            "output.surgard.heartbeat",
+            message.heartbeat if message.HasField("heartbeat") else None,
+            usual.heartbeat,
+            timedelta(seconds=1),
+            timedelta(seconds=99),
+        ),
+        answer_timeout=_span(
+            "output.surgard.answer_timeout",
+            message.answer_timeout if message.HasField("answer_timeout") else None,
+            usual.answer_timeout,
+            timedelta(seconds=1),
+            timedelta(seconds=30),
+        ),
+        attempts=attempts,
+    )
+
+
+def _with_fields(
+    options: output_pb2.SurgardOptions, asked: output_pb2.SurgardOptions, names: Collection[str]
+) -> output_pb2.SurgardOptions:
+    """The options with these fields as they are asked for; one that is not told has its usual value."""
+    part = output_pb2.SurgardOptions()
+    part.CopyFrom(asked)
+    for option in fields(SurgardConfig):
+        (options if option.name in names else part).ClearField(option.name)  # type: ignore[arg-type]
+    options.MergeFrom(part)
+    return options
+
+
+def _dc09_to_proto(config: Dc09Config) -> output_pb2.Dc09Options:
+    return output_pb2.Dc09Options(
+        transport=output_pb2.Transport.ValueType(int(config.transport)),
+        form=output_pb2.Dc09Form.ValueType(int(config.form)),
+        receiver_number=config.receiver_number or "",
+        line_number=config.line_number,
+        encrypted=config.key is not None,
+        answer_timeout=duration_to_proto(config.answer_timeout),
+        heartbeat=duration_to_proto(config.heartbeat),
+    )
+
+
+def _surgard_to_proto(config: SurgardConfig) -> output_pb2.SurgardOptions:
+    return output_pb2.SurgardOptions(
+        width=WIDTH_NAMES[config.width],
+        receiver_number=config.receiver_number,
+        line_number=config.line_number,
+        heartbeat=duration_to_proto(config.heartbeat),
+        answer_timeout=duration_to_proto(config.answer_timeout),
+        attempts=config.attempts,
     )
 
 

@@ -14,6 +14,7 @@ from hotspare_receiver.hot_spare import HotSpare
 from hotspare_receiver.path import AlarmPath
 from hotspare_receiver.services import outputs as output_messages
 from hotspare_receiver.services import settings as settings_messages
+from hotspare_receiver.services.output_verbs import OutputVerbs
 from hotspare_receiver.services.requests import (
     check_etag,
     check_name,
@@ -55,8 +56,10 @@ class Parts:
     clock: Clock
 
 
-class ReceiverServicer(receiver_service_pb2_grpc.ReceiverServiceServicer):
-    """Serves ReceiverService; TestOutput, PauseOutput and ResumeOutput are not served yet."""
+class ReceiverServicer(OutputVerbs, receiver_service_pb2_grpc.ReceiverServiceServicer):
+    """Serves ReceiverService."""
+
+    _parts: Parts
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -99,7 +102,7 @@ class ReceiverServicer(receiver_service_pb2_grpc.ReceiverServiceServicer):
                 check_etag(request.settings.etag, parts.settings.etag)
             return after
 
-        if await parts.hot_spare.configure(change):
+        if await parts.hot_spare.configure(change, operator.name, confirmed=request.confirmed):
             names = ",".join(sorted(paths))
             log_event(_log, logging.INFO, "settings_changed", operator=operator.name, fields=names)
         return receiver_service_pb2.UpdateSettingsResponse(settings=settings_messages.settings_to_proto(parts.settings))

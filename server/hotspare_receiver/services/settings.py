@@ -11,7 +11,7 @@ from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import Role
 from hotspare_receiver.clients.cloud import uses_tls
 from hotspare_receiver.core.health import DISK_FLOOR
-from hotspare_receiver.hot_spare import dual_connection_not_allowed
+from hotspare_receiver.hot_spare import dual_connection_not_allowed, leaves_account
 from hotspare_receiver.identity import NAME_LIMIT, host_name
 from hotspare_receiver.services.requests import check_hex, check_name, check_text
 from hotspare_receiver.store.settings import DEFAULT_SUB_ACCOUNT, Settings, SettingsStore
@@ -94,7 +94,7 @@ def changed_settings(
                 texts: dict[str, Any] = {path: _text(path, getattr(message, path))}
                 after = replace(after, **texts)
     _check_clear_text(after)
-    _check_role(store, after, arc_key)
+    _check_role(store, after)
     return after, arc_key
 
 
@@ -104,15 +104,13 @@ def _check_clear_text(settings: Settings) -> None:
         raise field_invalid("cloud_tls", "can be switched off only for a cloud on this machine (loopback)")
 
 
-def _check_role(store: SettingsStore, after: Settings, arc_key: str) -> None:
-    if store.role is None:
+def _check_role(store: SettingsStore, after: Settings) -> None:
+    """G4, G5. Another cloud or account ends the role first (X3), and what it forbade with it."""
+    if store.role is None or leaves_account(store.settings, after):
         return
-    role, before = store.role.role, store.settings
-    for name in ("cloud_address", "arc_id", "sub_account"):
-        if getattr(before, name) != getattr(after, name):
-            raise role_held(name, role)
-    if arc_key != store.arc_key:
-        raise role_held("arc_key", role)
+    role = store.role.role
+    if store.settings.sub_account != after.sub_account:
+        raise role_held("sub_account", role)
     if after.dual_connection and role is not Role.HOST:
         raise dual_connection_not_allowed(role)
 

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from hotspare_model.errors import HotspareError, Reason
-from hotspare_receiver.snapshot import Dc09Config, OutputConfig
+from hotspare_model.surgard import Width
+from hotspare_receiver.snapshot import Dc09Config, Dc09Form, OutputConfig, SurgardConfig, Transport
 from hotspare_rpc.address import parse_address
 from hotspare_store.database import Database
 
-SIA_DC09 = 1
-"""The one kind that is served yet; the number is that of output.proto."""
+SIA_DC09, SURGARD = 1, 2
+"""Kinds; the numbers are those of output.proto."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class OutputStore:
                     "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?)",
                     (
                         name,
-                        SIA_DC09,
+                        SIA_DC09 if kept.config.surgard is None else SURGARD,
                         _options(kept.config),
                         kept.config.dc09.key or b"",
                         kept.created.isoformat(),
@@ -135,18 +137,35 @@ class OutputStore:
 
 def _options(config: OutputConfig) -> str:
     """All but name and key, as JSON."""
-    dc09 = config.dc09
-    return json.dumps(
-        {
-            "addresses": [str(address) for address in config.addresses],
-            "required": config.required,
-            "receiver_number": dc09.receiver_number,
-            "line_number": dc09.line_number,
-            "answer_timeout": dc09.answer_timeout.total_seconds(),
-            "heartbeat": dc09.heartbeat.total_seconds(),
-        },
-        sort_keys=True,
-    )
+    common = {
+        "addresses": [str(address) for address in config.addresses],
+        "required": config.required,
+        "paused": config.paused,
+    }
+    own = _dc09_options(config.dc09) if config.surgard is None else _surgard_options(config.surgard)
+    return json.dumps(common | own, sort_keys=True)
+
+
+def _dc09_options(dc09: Dc09Config) -> dict[str, object]:
+    return {
+        "receiver_number": dc09.receiver_number,
+        "line_number": dc09.line_number,
+        "answer_timeout": dc09.answer_timeout.total_seconds(),
+        "heartbeat": dc09.heartbeat.total_seconds(),
+        "transport": int(dc09.transport),
+        "form": int(dc09.form),
+    }
+
+
+def _surgard_options(surgard: SurgardConfig) -> dict[str, object]:
+    return {
+        "width": int(surgard.width),
+        "receiver_number": surgard.receiver_number,
+        "line_number": surgard.line_number,
+        "answer_timeout": surgard.answer_timeout.total_seconds(),
+        "heartbeat": surgard.heartbeat.total_seconds(),
+        "attempts": surgard.attempts,
+    }
 
 
 def _stored(row: sqlite3.Row) -> StoredOutput:
@@ -155,12 +174,34 @@ def _stored(row: sqlite3.Row) -> StoredOutput:
         name=row["name"],
         addresses=tuple(parse_address(text) for text in options["addresses"]),
         required=options["required"],
-        dc09=Dc09Config(
-            receiver_number=options["receiver_number"],
-            line_number=options["line_number"],
-            key=row["key"] or None,
-            answer_timeout=timedelta(seconds=options["answer_timeout"]),
-            heartbeat=timedelta(seconds=options["heartbeat"]),
-        ),
+        paused=options.get("paused", False),
     )
+    if row["kind"] == SURGARD:
+        config = replace(config, surgard=_read_surgard(options))
+    else:
+        config = replace(config, dc09=_read_dc09(options, row["key"] or None))
     return StoredOutput(config, datetime.fromisoformat(row["created"]))
+
+
+def _read_dc09(options: Mapping[str, Any], key: bytes | None) -> Dc09Config:
+    """Releases without UDP and SIA-DCS stored neither of the two."""
+    return Dc09Config(
+        receiver_number=options["receiver_number"],
+        line_number=options["line_number"],
+        key=key,
+        answer_timeout=timedelta(seconds=options["answer_timeout"]),
+        heartbeat=timedelta(seconds=options["heartbeat"]),
+        transport=Transport(options.get("transport", Transport.TCP)),
+        form=Dc09Form(options.get("form", Dc09Form.ADM_CID)),
+    )
+
+
+def _read_surgard(options: Mapping[str, Any]) -> SurgardConfig:
+    return SurgardConfig(
+        width=Width(options["width"]),
+        receiver_number=options["receiver_number"],
+        line_number=options["line_number"],
+        answer_timeout=timedelta(seconds=options["answer_timeout"]),
+        heartbeat=timedelta(seconds=options["heartbeat"]),
+        attempts=options["attempts"],
+    )

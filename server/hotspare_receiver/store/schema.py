@@ -7,6 +7,8 @@ migrations by name, and refuse to be opened by a version that lacks one of them.
 
 from sqlite_utils import Database, Migrations
 
+from hotspare_receiver.store.records import rebuild
+
 migrations = Migrations("hotspare_receiver")
 
 
@@ -21,6 +23,27 @@ def _desk(db: Database) -> None:
 def _starts(db: Database) -> None:
     """Starts of the process are counted: of two, the cloud has to know the later one."""
     db.execute("ALTER TABLE identity ADD COLUMN starts INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations(name="desk_3")
+def _derived(db: Database) -> None:
+    """What is derived from the records: digests by bucket, references, what lists filter by; and who changed each."""
+    for statement in _DESK_3:
+        db.execute(statement)
+    rebuild(db.conn)
+
+
+@migrations(name="desk_4")
+def _copies(db: Database) -> None:
+    """A copy that follows a host, what arrives of it, a lineage that begins anew, and wishes that were granted."""
+    for statement in _DESK_4:
+        db.execute(statement)
+
+
+@migrations(name="desk_goodbye")
+def _goodbye(db: Database) -> None:
+    """A goodbye that is heard late still tells who said it (S5)."""
+    db.execute("ALTER TABLE goodbye ADD COLUMN operator TEXT NOT NULL DEFAULT ''")
 
 
 _DESK_1 = (
@@ -99,5 +122,103 @@ _DESK_1 = (
         released_through INTEGER NOT NULL,
         detail TEXT NOT NULL
     ) STRICT
+    """,
+)
+
+_DESK_4 = (
+    # Whether the copy was synced from a host (X1), and the release of the host that stored it (V1). An own edit
+    # replaces the row, and both go back to what a host's own copy has.
+    "ALTER TABLE copy ADD COLUMN synced INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE copy ADD COLUMN software_version TEXT NOT NULL DEFAULT ''",
+    # Whether the cloud said that it has this revision: then there is nothing here that is not there (B8).
+    "ALTER TABLE push ADD COLUMN stored INTEGER NOT NULL DEFAULT 0",
+    # The lineage that an operator began here and that the cloud does not have yet (B7).
+    "CREATE TABLE lineage_begun (lineage TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+    # A transfer as it comes (B5), with all that the tables of the configuration derive from its records: applying it
+    # is then one short transaction.
+    """
+    CREATE TABLE incoming (
+        kind INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        bucket INTEGER NOT NULL,
+        record BLOB,
+        revision INTEGER NOT NULL,
+        operator TEXT NOT NULL,
+        PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX incoming_bucket ON incoming (kind, bucket)",
+    """
+    CREATE TABLE incoming_reference (
+        kind INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        to_kind INTEGER NOT NULL,
+        to_id TEXT NOT NULL,
+        PRIMARY KEY (kind, id, to_kind, to_id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE incoming_lookup (
+        kind INTEGER NOT NULL,
+        value TEXT NOT NULL,
+        id TEXT NOT NULL,
+        PRIMARY KEY (kind, id, value)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE incoming_text (
+        kind INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    # Operators' wishes that were granted, by the id that the client gave them, so that asking again changes nothing.
+    """
+    CREATE TABLE wish (
+        request_id TEXT PRIMARY KEY,
+        method TEXT NOT NULL,
+        time TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+_DESK_3 = (
+    "ALTER TABLE record ADD COLUMN operator TEXT NOT NULL DEFAULT ''",
+    """
+    CREATE TABLE bucket (
+        kind INTEGER NOT NULL,
+        bucket INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        sha256 BLOB NOT NULL,
+        PRIMARY KEY (kind, bucket)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE reference (
+        kind INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        to_kind INTEGER NOT NULL,
+        to_id TEXT NOT NULL,
+        PRIMARY KEY (kind, id, to_kind, to_id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX reference_to ON reference (to_kind, to_id)",
+    """
+    CREATE TABLE lookup (
+        kind INTEGER NOT NULL,
+        value TEXT NOT NULL,
+        id TEXT NOT NULL,
+        PRIMARY KEY (kind, value, id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX lookup_id ON lookup (kind, id)",
+    """
+    CREATE TABLE record_text (
+        kind INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID
     """,
 )

@@ -60,6 +60,8 @@ class Goodbye:
     generation: int
     released_through: int
     detail: str
+    operator: str = ""
+    """Who gave the role up (S5)."""
 
 
 class SettingsStore:
@@ -110,6 +112,7 @@ class SettingsStore:
                 said["generation"],
                 said["released_through"],
                 said["detail"],
+                said["operator"],
             )
 
     @property
@@ -164,22 +167,46 @@ class SettingsStore:
         )
         self.start = start
 
-    async def set_role(self, role: RoleHeld | None) -> None:
-        """Keep the role that the cloud gave, or that there is none any more."""
+    async def set_role(self, role: RoleHeld) -> None:
+        """Keep the role that the cloud gave. What a host has is its own, also where it came as a spare's copy (G8)."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE identity SET role = ?, generation = ?",
-                (None, 0) if role is None else (int(role.role), role.generation),
-            )
+            connection.execute("UPDATE identity SET role = ?, generation = ?", (int(role.role), role.generation))
+            if role.role is Role.HOST:
+                connection.execute("UPDATE copy SET synced = 0")
 
         await self._database.write(work, vital=True)
         self.role = role
 
-    async def keep_goodbye(self, released_through: int, detail: str, cloud_tls: bool) -> None:
-        """Give the role up at once, and keep the goodbye, with today's credentials, until the cloud heard it."""
+    async def give_up_role(self, goodbye: Goodbye | None = None) -> None:
+        """Keep that there is no role any more, in one commit with the goodbye that the cloud has not heard.
+
+        `role` tells of the old one until `role_given_up`: nobody edits a copy that is about to be cleared.
+        """
+        if goodbye is not None:
+            await asyncio.to_thread(_keep_secret, self._goodbye_key_file, self.arc_key)
+
+        def work(connection: sqlite3.Connection) -> None:
+            if goodbye is not None:
+                values = {**asdict(goodbye), "cloud_tls": int(goodbye.cloud_tls)}
+                names, marks = ", ".join(values), ", ".join("?" for _ in values)
+                connection.execute(
+                    f"INSERT OR REPLACE INTO goodbye (one, {names}) VALUES (1, {marks})", tuple(values.values())
+                )
+            connection.execute("UPDATE identity SET role = NULL, generation = 0")
+
+        await self._database.write(work, vital=True)
+        if goodbye is not None:
+            self.goodbye, self.goodbye_key = goodbye, self.arc_key
+
+    def role_given_up(self) -> None:
+        """All that goes with the role is gone too."""
+        self.role = None
+
+    def goodbye_of_today(self, released_through: int, detail: str, operator: str, *, cloud_tls: bool) -> Goodbye:
+        """What the cloud of today's settings has to hear of the role that is held."""
         now = self.settings
-        goodbye = Goodbye(
+        return Goodbye(
             now.cloud_address,
             cloud_tls,
             now.cloud_ca_pem,
@@ -187,26 +214,8 @@ class SettingsStore:
             0 if self.role is None else self.role.generation,
             released_through,
             detail,
+            operator,
         )
-        await asyncio.to_thread(_keep_secret, self._goodbye_key_file, self.arc_key)
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "INSERT OR REPLACE INTO goodbye VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    goodbye.cloud_address,
-                    int(cloud_tls),
-                    goodbye.cloud_ca_pem,
-                    goodbye.arc_id,
-                    goodbye.generation,
-                    released_through,
-                    detail,
-                ),
-            )
-            connection.execute("UPDATE identity SET role = NULL, generation = 0")
-
-        await self._database.write(work, vital=True)
-        self.goodbye, self.goodbye_key, self.role = goodbye, self.arc_key, None
 
     async def forget_goodbye(self) -> None:
         """The cloud heard it, or a role was taken anew in the same account."""
