@@ -204,9 +204,12 @@ SERVICERS = {
     ("cloud", "AlarmPullService"): "hotspare_cloud.services.alarm_pull.AlarmPullService",
     ("cloud", "AlarmService"): "hotspare_cloud.services.alarm.AlarmService",
     ("cloud", "BackupService"): "hotspare_cloud.services.backup.BackupService",
+    ("cloud", "SyncService"): "hotspare_cloud.services.sync.SyncService",
     ("cloud", "RoleService"): "hotspare_cloud.services.role.RoleService",
     ("cloud", "VersionService"): "hotspare_cloud.services.version.VersionService",
     ("receiver", "AlarmFeedService"): "hotspare_receiver.services.feed.FeedServicer",
+    ("receiver", "AlarmPullService"): "hotspare_receiver.services.queue.QueueServicer",
+    ("receiver", "BackupService"): "hotspare_receiver.services.backup.BackupServicer",
     ("receiver", "ConfigurationService"): "hotspare_receiver.services.configuration.ConfigurationServicer",
     ("receiver", "ReceiverService"): "hotspare_receiver.services.receiver.ReceiverServicer",
     ("receiver", "RoleService"): "hotspare_receiver.services.role.RoleServicer",
@@ -218,7 +221,9 @@ def overridden(name: str) -> set[str]:
     """The RPCs that a servicer has of its own; what it inherits from generated code is not served."""
     module, _, cls = name.rpartition(".")
     servicer: type = getattr(importlib.import_module(module), cls)
-    return {rpc for rpc in servicer.__mro__[1].__dict__ if rpc[0].isupper() and rpc in servicer.__dict__}
+    generated = next(base for base in servicer.__mro__ if base.__module__.startswith("hotspare.v1."))
+    rpcs = {rpc for rpc in vars(generated) if rpc[0].isupper()}
+    return {rpc for rpc in rpcs if getattr(servicer, rpc) is not getattr(generated, rpc)}
 
 
 def test_the_table_of_served_rpcs_is_true() -> None:

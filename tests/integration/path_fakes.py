@@ -107,6 +107,10 @@ class FakeCloud(role_service_pb2_grpc.RoleServiceServicer, alarm_pull_service_pb
         self.beats: list[role_service_pb2.AttendRequest.Beat] = []
         self.opens: list[alarm_pull_service_pb2.PullAlarmsRequest.Open] = []
         self.confirms: list[Confirmed] = []
+        self.refusals: list[alarm_pull_service_pb2.PullAlarmsRequest.Refuse] = []
+        self.setting_aside = True
+        self.replays: set[int] = set()
+        """Alarms that go out as those that an operator put back."""
         self.server = grpc.aio.server()
         self.address = ""
         self._states: asyncio.Queue[role_service_pb2.AttendResponse] | None = None
@@ -257,7 +261,8 @@ class _FakePull:
         for alarm in alarms:
             self.cloud.attempts[alarm.number] = attempt = self.cloud.attempts.get(alarm.number, 0) + 1
             message = stored_alarm_to_proto(alarm)
-            delivered.append(alarm_pull_service_pb2.DeliveredAlarm(stored=message, attempt=attempt))
+            replay = alarm.number in self.cloud.replays
+            delivered.append(alarm_pull_service_pb2.DeliveredAlarm(stored=message, attempt=attempt, replay=replay))
         first = self.last_delivery + 1
         if self.cloud.skip_delivery:
             self.cloud.skip_delivery = False
@@ -273,8 +278,18 @@ class _FakePull:
         self.is_stale = True
         self.send(stale=alarm_pull_service_pb2.PullAlarmsResponse.Stale(current_epoch=self.cloud.epoch))
 
+    def refused(self, refuse: alarm_pull_service_pb2.PullAlarmsRequest.Refuse) -> None:
+        self.cloud.refusals.append(refuse)
+        if self.cloud.setting_aside and refuse.epoch == self.cloud.epoch:
+            self.cloud.queue.pop(refuse.number, None)
+            number = alarm_pull_service_pb2.NumberRange(first=refuse.number, last=refuse.number)
+            self.send(stored=alarm_pull_service_pb2.PullAlarmsResponse.Stored(ranges=[number], epoch=refuse.epoch))
+
     async def read(self, requests: AsyncIterator[alarm_pull_service_pb2.PullAlarmsRequest]) -> None:
         async for request in requests:
+            if request.WhichOneof("frame") == "refuse":
+                self.refused(request.refuse)
+                continue
             assert request.WhichOneof("frame") == "confirm"
             confirm = request.confirm
             for part in confirm.ranges:

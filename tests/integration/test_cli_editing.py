@@ -235,7 +235,7 @@ async def test_deleting_and_revoking_with_yes(server: Script) -> None:
         "RevokeToken": RevokeTokenResponse(),
     }
     deleted = await server.run("device", "delete", "panel-1", "--cascade", "--yes")
-    assert deleted.out == "Deleted the device panel-1, and 3 other records with it.\n"
+    assert deleted.out == "Deleted the device panel-1, and 3 other records were deleted or changed with it.\n"
     assert (await server.run("output", "delete", "main", "--yes")).code == 0
     assert (await server.run("token", "revoke", "old", "--yes")).code == 0
     assert server.requests("DeleteDevice")[0].cascade is True

@@ -193,7 +193,7 @@ async def test_version_is_open_to_all_and_tells_both_sides(server: Script) -> No
         software_version="0.1.0", component=COMPONENT_RECEIVER, contract_major=1, compatible=True
     )
     server.answers["CheckVersion"] = answer
-    shown = await server.run("version", environment={"HOTSPARE_SERVER": server.address})
+    shown = await server.run("version", "check", environment={"HOTSPARE_SERVER": server.address})
     assert shown.code == 0
     assert "0.1.0 (receiver, contract v1)" in shown.out
     assert "authorization" not in server.calls[0].metadata

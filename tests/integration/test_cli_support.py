@@ -22,8 +22,12 @@ from prometheus_client import CollectorRegistry
 from hotspare.v1 import (
     alarm_feed_service_pb2,
     alarm_feed_service_pb2_grpc,
+    alarm_pull_service_pb2,
+    alarm_pull_service_pb2_grpc,
     alarm_service_pb2,
     alarm_service_pb2_grpc,
+    backup_service_pb2,
+    backup_service_pb2_grpc,
     configuration_service_pb2,
     configuration_service_pb2_grpc,
     group_pb2,
@@ -63,9 +67,19 @@ _SERVICES: tuple[tuple[Any, type, ServiceDescriptor], ...] = (
         configuration_service_pb2.DESCRIPTOR.services_by_name["ConfigurationService"],
     ),
     (
+        backup_service_pb2_grpc.add_BackupServiceServicer_to_server,
+        backup_service_pb2_grpc.BackupServiceServicer,
+        backup_service_pb2.DESCRIPTOR.services_by_name["BackupService"],
+    ),
+    (
         alarm_feed_service_pb2_grpc.add_AlarmFeedServiceServicer_to_server,
         alarm_feed_service_pb2_grpc.AlarmFeedServiceServicer,
         alarm_feed_service_pb2.DESCRIPTOR.services_by_name["AlarmFeedService"],
+    ),
+    (
+        alarm_pull_service_pb2_grpc.add_AlarmPullServiceServicer_to_server,
+        alarm_pull_service_pb2_grpc.AlarmPullServiceServicer,
+        alarm_pull_service_pb2.DESCRIPTOR.services_by_name["AlarmPullService"],
     ),
     (
         alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server,
@@ -151,7 +165,8 @@ async def scripted_server(
         methods = {
             method.name: (_stream_handler if method.server_streaming else _handler)(script, method.name)
             for method in descriptor.methods
-            if not method.client_streaming
+            # What only servers call at each other is no matter of the command.
+            if method.server_streaming or not method.client_streaming
         }
         server.add(adder, type("Scripted", (base,), methods)())
     script.address = await server.start()
@@ -180,7 +195,8 @@ def _handler(script: Script, name: str) -> Callable[..., Any]:
 
 
 def _stream_handler(script: Script, name: str) -> Callable[..., Any]:
-    """The answer of a stream is a function of the request that yields its messages, or an error."""
+    """The answer of a stream is a function of the request (or of the iterator of them) that yields its messages, or an
+    error."""
 
     async def handle(_self: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Message]:
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}

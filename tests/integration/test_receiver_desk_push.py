@@ -55,6 +55,10 @@ def device_in(cloud: FakeCloud, device_id: str) -> record_pb2.DeviceRecord:
     return record_pb2.Record.FromString(cloud.records[record_pb2.RECORD_KIND_DEVICE, device_id]).device
 
 
+def devices_in(cloud: FakeCloud) -> list[str]:
+    return [name for kind, name in cloud.records if kind == record_pb2.RECORD_KIND_DEVICE]
+
+
 async def test_b3_edits_reach_the_cloud_within_two_seconds(tmp_path: Path) -> None:
     cloud = FakeCloud()
     async with serving_cloud(cloud) as address, running(tmp_path / "r") as desk:
@@ -71,7 +75,7 @@ async def test_b3_edits_reach_the_cloud_within_two_seconds(tmp_path: Path) -> No
         delete = configuration_service_pb2.DeleteDeviceRequest(device_id="panel-1")
         await desk.call(desk.configuration.DeleteDevice, delete)
         await in_sync(desk, cloud)
-        assert [name for _, name in cloud.records] == ["panel-2"]
+        assert devices_in(cloud) == ["panel-2"]
         assert all(push.base_revision for push in cloud.pushes[1:])
 
 
@@ -85,17 +89,49 @@ async def test_b3_a_burst_of_edits_becomes_few_pushes(tmp_path: Path) -> None:
             await create(desk, f"panel-{number:03}")
         took = time.monotonic() - began
         await in_sync(desk, cloud)
-        assert len(cloud.records) == 100
+        assert len(devices_in(cloud)) == 100
         assert len(cloud.pushes) <= took / SETTLE + 2
 
 
-async def test_b3_devices_made_before_the_role_are_pushed_once_there_is_one(tmp_path: Path) -> None:
+async def test_b3_g7_what_was_made_before_there_was_a_cloud_is_pushed_once_there_is_one(tmp_path: Path) -> None:
     cloud = FakeCloud()
     async with serving_cloud(cloud) as address, running(tmp_path / "r") as desk:
         await create(desk, "panel-1")
         await desk.connect(address)
-        assert not cloud.pushes
+        await in_sync(desk, cloud)
         await desk.enable()
+        await in_sync(desk, cloud)
+        assert len(cloud.pushes) == 1
+
+
+async def test_g7_one_that_works_alone_pushes_until_the_group_has_a_host(tmp_path: Path) -> None:
+    cloud = FakeCloud()
+    async with serving_cloud(cloud) as address, running(tmp_path / "r") as desk:
+        await desk.connect(address)
+        await create(desk, "panel-1")
+        await in_sync(desk, cloud)
+        host = group_pb2.ReceiverInfo(receiver_id="the-host", address="192.0.2.1:7000")
+        cloud.members["the-host"] = group_pb2.Member(receiver=host, role=group_pb2.ROLE_HOST)
+        cloud.notify()
+        await desk.until(lambda status: status.sync_state == group_pb2.SYNC_STATE_UNSPECIFIED)
+        async with refused(Reason.NOT_EDITABLE_HERE):
+            await create(desk, "panel-2")
+        del cloud.members["the-host"]
+        cloud.notify()
+        await desk.until(lambda status: status.sync_state == group_pb2.SYNC_STATE_UP_TO_DATE)
+        await create(desk, "panel-2")
+        await in_sync(desk, cloud)
+
+
+async def test_g7_one_that_stands_by_for_another_without_a_role_pushes_nothing(tmp_path: Path) -> None:
+    cloud = FakeCloud(working="another")
+    async with serving_cloud(cloud) as address, running(tmp_path / "r") as desk:
+        await create(desk, "panel-1")
+        await desk.connect(address)
+        await desk.until(lambda status: status.group.working_receiver_id == "another")
+        assert not cloud.pushes
+        cloud.working = ""
+        cloud.notify()
         await in_sync(desk, cloud)
 
 
@@ -147,15 +183,15 @@ async def test_b3_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
 async def test_b3_a_large_configuration_goes_in_pieces(tmp_path: Path) -> None:
     cloud = FakeCloud()
     async with serving_cloud(cloud) as address, running(tmp_path / "r") as desk:
-        await desk.connect(address)
         for start in range(0, 4000, 500):
             await asyncio.gather(
                 *(create(desk, f"panel-{number:05}", name="x" * 120) for number in range(start, start + 500))
             )
+        await desk.connect(address)
         await desk.enable()
         async with asyncio.timeout(DEADLINE):
             await in_sync(desk, cloud)
-        assert len(cloud.records) == 4000
+        assert len(devices_in(cloud)) == 4000
         assert len(cloud.pushes) == 1
 
 

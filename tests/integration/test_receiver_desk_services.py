@@ -310,11 +310,7 @@ async def test_a4_a_receiver_without_a_required_output_says_so(tmp_path: Path) -
 
 async def test_calls_of_later_releases_are_not_served(tmp_path: Path) -> None:
     async with running(tmp_path / "r") as desk:
-        for method, request in (
-            (desk.receiver.TestOutput, receiver_service_pb2.TestOutputRequest(name="arc")),
-            (desk.receiver.PauseOutput, receiver_service_pb2.PauseOutputRequest(name="arc")),
-            (desk.configuration.ListZones, configuration_service_pb2.ListZonesRequest()),
-        ):
+        for method, request in ((desk.receiver.ListAuditRecords, receiver_service_pb2.ListAuditRecordsRequest()),):
             async with refused(Reason.NOT_SERVED):
                 await desk.call(method, request)
 

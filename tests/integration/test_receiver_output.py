@@ -13,7 +13,7 @@ from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.core.forwarder import Delivered, Outcome, Sending
 from hotspare_receiver.history import AttemptRecord
 from hotspare_receiver.outputs import link
-from hotspare_receiver.outputs.sender import Dc09Output
+from hotspare_receiver.outputs.sender import Output
 from hotspare_receiver.snapshot import Dc09Config, LinkState, OutputConfig
 from hotspare_rpc.address import Address
 from tests.integration.path_fakes import FakeArc, stored_alarm, until
@@ -46,9 +46,9 @@ class ScriptedSource:
         return len(self.numbers)
 
 
-def output(arc: FakeArc, source: ScriptedSource) -> Dc09Output:
+def output(arc: FakeArc, source: ScriptedSource) -> Output:
     dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(0))
-    output = Dc09Output(OutputConfig("arc", (arc.address,), True, dc09), source, SystemClock())
+    output = Output(OutputConfig("arc", (arc.address,), True, dc09), source, SystemClock())
     output.open()
     return output
 
@@ -134,7 +134,7 @@ async def test_o2_an_arc_that_resets_at_every_accept_is_tried_for_ever(monkeypat
     thread.start()
     address = Address(*listener.getsockname())
     dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(0))
-    out = Dc09Output(OutputConfig("arc", (address,), True, dc09), ScriptedSource(list(range(1, 5000))), SystemClock())
+    out = Output(OutputConfig("arc", (address,), True, dc09), ScriptedSource(list(range(1, 5000))), SystemClock())
     out.open()
     try:
         await until(lambda: accepted >= 300, 20)
@@ -148,7 +148,7 @@ async def test_o2_an_arc_that_resets_at_every_accept_is_tried_for_ever(monkeypat
 async def test_o2_a_link_is_proved_as_soon_as_it_stands(arc: FakeArc) -> None:
     """That somebody takes the connection proves nothing: the kernel does so for a program that hangs."""
     dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(hours=1))
-    out = Dc09Output(OutputConfig("arc", (arc.address,), True, dc09), ScriptedSource([]), SystemClock())
+    out = Output(OutputConfig("arc", (arc.address,), True, dc09), ScriptedSource([]), SystemClock())
     assert out.facts(1.0).bad_since is not None
     out.open()
     await until(lambda: out.facts(1.0).bad_since is None)
@@ -159,7 +159,7 @@ async def test_o2_a_link_is_proved_as_soon_as_it_stands(arc: FakeArc) -> None:
 async def test_o2_an_alarm_that_waits_is_proof_enough_and_goes_first(arc: FakeArc) -> None:
     dc09 = Dc09Config(answer_timeout=timedelta(seconds=5), heartbeat=timedelta(hours=1))
     source = ScriptedSource([1])
-    out = Dc09Output(OutputConfig("arc", (arc.address,), True, dc09), source, SystemClock())
+    out = Output(OutputConfig("arc", (arc.address,), True, dc09), source, SystemClock())
     out.open()
     await until(lambda: source.attempts)
     assert (arc.sequences, len(arc.frames), out.facts(1.0).bad_since) == ([1], 1, None)

@@ -92,7 +92,7 @@ async def test_a10_an_alarm_of_1970_goes_with_its_time_of_receipt(
     ("change", "data", "text"),
     [
         ({"code": "ZZZ"}, "#1234|1140 01 001", "code 1ZZZ"),
-        ({"code": "BA", "code_format": CodeFormat.SIA}, "#1234|1140 01 001", "code BA"),
+        ({"code": "MI", "code_format": CodeFormat.SIA}, "#1234|1140 01 001", "code MI"),
         ({"code": "\x00]["}, "#1234|1140 01 001", "code 1 )("),
         ({"zone": 4711, "text": "gate"}, "#1234|1130 01 000", "zone 4711; gate"),
         ({"partition": 100}, "#1234|1130 00 001", "partition 100"),

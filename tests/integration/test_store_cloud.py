@@ -14,17 +14,13 @@ from hotspare_cloud.core.state import BeginEpoch
 from hotspare_cloud.core.state import Reason as Move
 from hotspare_cloud.store.base import (
     AccountRow,
-    Backup,
-    DeviceRow,
     KeptAlarm,
     NewAlarm,
-    RecordRow,
     Step,
     Store,
     TokenRow,
 )
 from hotspare_cloud.store.sqlite import SqliteStore
-from hotspare_model.digest import RecordKind, empty_digests
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import GroupSettings, Role
 
@@ -327,42 +323,7 @@ async def test_a7_the_oldest_that_waits_is_told(store: Store, group: int) -> Non
     assert await store.oldest_waiting(group) == 20.0
 
 
-# Configurations.
-
-
-async def test_b3_a_backup_is_changed_as_a_whole(
-    opened: tuple[Store, Again], store: Store, group: int, other: int
-) -> None:
-    assert await store.backup(group) is None
-    first = Backup("lineage", 1, "1.2.3", empty_digests(), 50.5)
-    rows = [_device(group, name) for name in ("b", "a", "c")]
-    await store.save_backup(group, first, rows, True)
-    await store.save_backup(other, first, [_device(other, "a")], True)
-    second = replace(first, revision=2, updated_at=60.5)
-    await store.save_backup(group, second, [RecordRow(RecordKind.DEVICE, "a", b""), _device(group, "b", b"new")], False)
-    again = await opened[1]()
-    kept = await again.backup(group)
-    assert kept is not None
-    assert (kept.lineage, kept.revision, kept.software_version, kept.updated_at) == ("lineage", 2, "1.2.3", 60.5)
-    assert list(kept.digests) == list(empty_digests())
-    assert [(row.id, row.payload) for row in await again.records(group, RecordKind.DEVICE)] == [
-        ("b", b"new"),
-        ("c", b"record"),
-    ]
-    assert await again.records(group, RecordKind.ZONE) == []
-    known = sorted((device.group_id, device.device_id) for device in await again.devices())
-    assert known == [(group, "b"), (group, "c"), (other, "a")]
-    await again.save_backup(group, replace(second, lineage="anew", revision=1), [_device(group, "d")], True)
-    assert [row.id for row in await again.records(group, RecordKind.DEVICE)] == ["d"]
-    assert sorted(device.device_id for device in await again.devices()) == ["a", "d"]
-
-
-async def test_b3_a_device_is_looked_up_with_its_key_and_account_number(store: Store, group: int) -> None:
-    backup = Backup("lineage", 1, "1.2.3", empty_digests(), 50.5)
-    await store.save_backup(group, backup, [_device(group, "a")], True)
-    renewed = DeviceRow(group, "a", b"n" * 32, "9999")
-    await store.save_backup(group, backup, [RecordRow(RecordKind.DEVICE, "a", b"new", renewed)], False)
-    assert await store.devices() == [renewed]
+# Settings.
 
 
 def test_the_settings_that_tests_write_are_read_as_they_are() -> None:
@@ -372,7 +333,3 @@ def test_the_settings_that_tests_write_are_read_as_they_are() -> None:
     settings = GroupSettings(lease=timedelta(seconds=2.5), window=7, takeover_event_code="311")
     assert settings_from_json(settings_to_json(settings)) == settings
     assert settings_from_json("{}") == GroupSettings()
-
-
-def _device(group: int, device_id: str, payload: bytes = b"record") -> RecordRow:
-    return RecordRow(RecordKind.DEVICE, device_id, payload, DeviceRow(group, device_id, b"d" * 32, "1234"))

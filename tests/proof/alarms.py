@@ -1,17 +1,19 @@
 """Rules of the alarms: none is lost, doubled without a cause, out of order, or confirmed too early (A1 to A6, F5)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from tests.proof.epochs import Epochs, Violated
 from tests.proof.facts import (
     HANDED_OVER,
+    LOSSES,
     Answered,
     Confirmed,
     Disturbed,
     Identity,
     Journalled,
     Published,
+    PutBack,
     Received,
     Released,
     Restored,
@@ -20,6 +22,9 @@ from tests.proof.facts import (
     Wrote,
 )
 from tests.proof.limits import Limits
+
+LOST_TOO_OFTEN = 3
+"""Losses of the working receiver with an alarm, by which that is set aside: twice, and once with it alone."""
 
 
 @dataclass(slots=True)
@@ -34,6 +39,8 @@ class Attempt:
     received_at: float | None = None
     answered: bool | None = None
     """Whether its writer had the ARC's ACK in hand. None: not known."""
+    refused: bool = False
+    """Whether the ARC refused it in so many words: then it has not got it."""
 
 
 @dataclass(slots=True)
@@ -70,6 +77,12 @@ class Alarms:
         self._journal: set[tuple[str, str, Identity]] = set()
         self._contents: dict[Identity, str] = {}
         self._disturbed: dict[str, list[Disturbed]] = defaultdict(list)
+        self.aside: set[Identity] = set()
+        """What is set aside, and not put back or confirmed since."""
+        self._refusals: Counter[tuple[str, Identity]] = Counter()
+        """By receiver, since it was put back last."""
+        self.was_restored = False
+        """Whether the cloud was ever set back to a copy: what it has set aside is then known to itself alone."""
         self._forgotten: set[Identity] = set()
         self._forgotten_through = 0
         """What was confirmed under epochs up to it, the cloud may not know any more, or may not take any more."""
@@ -95,6 +108,7 @@ class Alarms:
         """The cloud took a confirmation."""
         identity, epoch = fact.identity, self._epochs.known.get(fact.epoch)
         self.confirmed.setdefault(identity, fact.at)
+        self.aside.discard(identity)
         if not fact.receiver:
             if identity[1] not in self._lines[identity[0]].acknowledged:
                 self._violated(fact.at, "A4", f"{identity} is confirmed, and no ARC acknowledged it")
@@ -109,8 +123,45 @@ class Alarms:
     def set_aside(self, fact: SetAside) -> None:
         """An alarm is not going to come."""
         account, sequence = fact.identity
+        if self.limits.inside:
+            self._judge_set_aside(fact)
+        self.aside.add(fact.identity)
         self._lines[account].excused.add(sequence)
         self._open.pop(fact.identity, None)
+
+    def _judge_set_aside(self, fact: SetAside) -> None:
+        identity, told = fact.identity, f"{fact.identity} is set aside as {fact.reason}"
+        if identity in self.confirmed and identity not in self._forgotten:
+            self._violated(fact.at, "A5", f"{told}, though it is confirmed")
+        match fact.reason:
+            case "refused":
+                count = self._refusals[fact.receiver, identity]
+                if count < self.limits.set_aside_after:
+                    self._violated(fact.at, "A5", f"{told} by {fact.receiver}, whose ARC refused it {count} times")
+            case "lost":
+                epochs = [each for each in self._epochs.known.values() if identity in each.delivered]
+                lost = sum(self._was_lost(each.number) for each in epochs)
+                if lost < LOST_TOO_OFTEN:
+                    self._violated(fact.at, "A5", f"{told}, with {lost} losses of who had it")
+            case _:
+                pass
+
+    def _was_lost(self, number: int) -> bool:
+        """Whether the holder of an epoch was lost: the next one that began tells why."""
+        later = [each for each in self._epochs.known.values() if each.number > number]
+        return bool(later) and min(later, key=lambda each: each.number).why in LOSSES
+
+    def put_back(self, fact: PutBack) -> None:
+        """An alarm that was set aside is to come after all; later ones of its device have passed it."""
+        identity = fact.identity
+        if identity not in self.aside and not self.was_restored:
+            self._violated(fact.at, "A5", f"{identity} was put back, and was not set aside")
+        self.aside.discard(identity)
+        for receiver, refused in list(self._refusals):
+            if refused == identity:
+                del self._refusals[receiver, refused]
+        if identity in self.published and not self._is_done(identity):
+            self._open[identity] = None
 
     def restored(self, fact: Restored) -> None:
         """What the cloud was told since the copy was made is gone: alarms, and confirmations."""
@@ -120,6 +171,7 @@ class Alarms:
             self._lines[account].excused.add(sequence)
             self._open.pop((account, sequence), None)
         self._forgotten |= {identity for identity, at in self.confirmed.items() if at > fact.copied}
+        self.was_restored = True
         # Of epochs that it knows nothing of, it takes no confirmations.
         self._forgotten_through = max(self._epochs.known, default=0)
 
@@ -179,9 +231,10 @@ class Alarms:
             self._violated(fact.at, "A6", f"{identity} says {fact.content!r}, and said {content!r} before")
         line.highest = self._in_order(fact, line, line.received, line.highest, "came to the ARC")
         for other in self._of_alarm[identity]:
-            if other is not attempt and other.received_at is not None:
+            if other is not attempt and other.received_at is not None and not other.refused:
                 self._came_again(fact, attempt, other)
-        attempt.received_at = fact.at
+        attempt.received_at, attempt.refused = fact.at, fact.refused
+        self._refusals[fact.receiver, identity] += fact.refused
         if fact.acknowledged:
             self._acknowledged_by.add((fact.receiver, identity))
             line.highest_acknowledged = self._in_order(

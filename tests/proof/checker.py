@@ -8,6 +8,7 @@ receivers believe is measured by it (docs/failover.md; the rules are those of do
     A1                          what was answered to a device comes to the ARC
     A3                          first arrivals, and first acknowledgements, of a device are in order
     A4                          nothing is confirmed that the ARC did not acknowledge; what it did is not sent again
+    A5                          what is set aside was refused often enough, or its receiver was lost often enough
     A6                          an alarm that comes again has the same identity and says the same
     F3                          while one could work, nobody works for a bounded time only
     F4                          a failback goes to one of higher order, after its delay
@@ -42,6 +43,7 @@ from tests.proof.facts import (
     Note,
     Operated,
     Published,
+    PutBack,
     Received,
     Released,
     Restored,
@@ -119,6 +121,8 @@ class Checker:
                 self._allow(fact.limits)
             case SetAside():
                 self.alarms.set_aside(fact)
+            case PutBack():
+                self.alarms.put_back(fact)
             case Restored():
                 self.alarms.restored(fact)
                 self.moves.restored()

@@ -79,11 +79,23 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """The alarm is not going to come to the ARC: it was set aside (A5), or its event is not forwarded."""
+    """The alarm is not going to come to the ARC: it was set aside (A5), or its event is not forwarded.
+
+    `reason`: "refused", by the ARC of `receiver`, or "lost", the working receiver with it; judged where all is seen.
+    """
 
     at: float
     identity: Identity
     reason: str = ""
+    receiver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """An operator had an alarm that was set aside sent again: from here on it must not be lost."""
+
+    at: float
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +237,8 @@ class Received:
     """False: its writer had been killed, and the kernel had it still (timing.md: where arithmetic ends)."""
     content: str = ""
     """What it says. The same each time that it comes (A6)."""
+    refused: bool = False
+    """Whether the ARC answered in so many words that it does not take it (A5)."""
 
 
 # Operators, and those who make faults.
@@ -309,6 +323,7 @@ Fact: TypeAlias = (
     | Stored
     | Confirmed
     | SetAside
+    | PutBack
     | EpochBegan
     | Enrolled
     | Delivered

@@ -20,6 +20,8 @@ class Limits:
     """Seconds (F4)."""
     losses_per_hour: int = 4
     """Unplanned losses of one receiver after which it is held back (F9)."""
+    set_aside_after: int = 5
+    """Refusals by one ARC by which an alarm is set aside (A5)."""
     idle: float | None = None
     """Seconds that nobody may work while one could (F3). None: not judged."""
     order: tuple[str, ...] = ()
@@ -37,6 +39,7 @@ class Limits:
             lease=settings.lease.total_seconds(),
             failback_delay=settings.failback_delay.total_seconds(),
             losses_per_hour=settings.losses_per_hour,
+            set_aside_after=settings.set_aside_after,
             slack=slack,
         )
 
@@ -47,6 +50,7 @@ class Limits:
             window=max(self.window, other.window),
             lease=max(self.lease, other.lease),
             failback_delay=min(self.failback_delay, other.failback_delay),
+            set_aside_after=min(self.set_aside_after, other.set_aside_after),
             losses_per_hour=max(self.losses_per_hour, other.losses_per_hour),
             idle=max(self.idle, other.idle) if self.idle is not None and other.idle is not None else None,
             slack=max(self.slack, other.slack),

@@ -31,8 +31,10 @@ class Watch(Protocol):
     def wrote(self) -> Wrote | None:
         """A message is being written; by the code under test, at this moment. None: it is no alarm."""
 
-    def arrived(self, wrote: Wrote, identity: Identity, content: str, *, acknowledged: bool, alive: bool) -> None:
-        """It came to the ARC, which acknowledges it or not. `alive`: its writer still is."""
+    def arrived(
+        self, wrote: Wrote, identity: Identity, content: str, *, acknowledged: bool, refused: bool, alive: bool
+    ) -> None:
+        """It came to the ARC, which acknowledges it, refuses it in words, or neither. `alive`: its writer still is."""
 
 
 class Arc:
@@ -44,6 +46,8 @@ class Arc:
         self.refuses = False
         self.cut = False
         self.fault: Fault | None = None
+        self.dislikes = 0
+        """It refuses each alarm in so many words whose sequence this divides (A5). 0: none."""
         self.takes = NEAR
         """Seconds of a byte on its way, one way."""
         self.answers_in = ANSWERS
@@ -76,12 +80,21 @@ class Arc:
             if message.header is None or message.problem is not None or message.is_alarm is (wrote is None):
                 self.world.defect(self.name, f"what came is not what was sent: {raw!r}: {message.problem}")
                 return
-            answer = answer_to(message, self.fault, WALL, lambda account: None, bytes)
+            disliked = wrote is not None and self.dislikes and message.header.sequence % self.dislikes == 0
+            fault = Fault.DUH if disliked and self.fault is None else self.fault
+            answer = answer_to(message, fault, WALL, lambda account: None, bytes)
             if wrote is not None:
                 assert message.header.account is not None
                 identity, content = (message.header.account, message.header.sequence), _said(message)
                 acknowledged = answer.answered == Answered.ACK
-                wire.watch.arrived(wrote, identity, content, acknowledged=acknowledged, alive=wire.process.alive)
+                wire.watch.arrived(
+                    wrote,
+                    identity,
+                    content,
+                    acknowledged=acknowledged,
+                    refused=answer.answered == Answered.DUH,
+                    alive=wire.process.alive,
+                )
             self._answer(wire, answer)
 
     def _answer(self, wire: "Wire", answer: Answer) -> None:

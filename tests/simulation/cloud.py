@@ -17,7 +17,8 @@ from hotspare_cloud.group import Group
 from hotspare_cloud.intake import Intake
 from hotspare_cloud.services import alarm, alarm_pull, role
 from hotspare_cloud.services.callers import Callers
-from hotspare_cloud.store.base import Confirmation, DeviceRow, HistoryLine, KeptAlarm, NewAlarm, Step
+from hotspare_cloud.store.base import Confirmation, DeviceRow, HistoryLine, KeptAlarm, NewAlarm, SavedStep, Step
+from hotspare_cloud.store.base_queue import Refused, RefusedAlarm, Replayed
 from hotspare_cloud.store.sqlite import SqliteStore
 from hotspare_model.alarm import Alarm
 from hotspare_model.errors import HotspareError
@@ -32,7 +33,9 @@ from tests.proof.facts import (
     LeaseCounted,
     Operated,
     Published,
+    PutBack,
     Restored,
+    SetAside,
     SettingsChanged,
     Stored,
     Verb,
@@ -100,10 +103,31 @@ class WatchedStore(SqliteStore):
         self._observe(confirmed)
         return await super().confirm(group_id, epoch, receiver_id, ranges, at)
 
-    async def save_step(self, group_id: int, step: Step) -> bool:
+    async def set_aside(self, group_id: int, epoch: int, receiver_id: str, refused: RefusedAlarm, at: float) -> Refused:
+        """See QueueStore."""
+
+        def aside(result: Refused) -> None:
+            if result is Refused.SET_ASIDE:
+                identity = self._identities[refused.number]
+                self._world.add(SetAside(self._world.now, identity, "refused", name_of(receiver_id)))
+
+        self._observe(aside)
+        return await super().set_aside(group_id, epoch, receiver_id, refused, at)
+
+    async def replay(self, group_id: int, number: int, operator: str, request_id: str, at: float) -> Replayed:
+        """See QueueStore."""
+
+        def replayed(result: Replayed) -> None:
+            if result is Replayed.QUEUED:
+                self._world.add(PutBack(self._world.now, self._identities[number]))
+
+        self._observe(replayed)
+        return await super().replay(group_id, number, operator, request_id, at)
+
+    async def save_step(self, group_id: int, step: Step) -> SavedStep:
         """See GroupStore."""
 
-        def changed(_: object) -> None:
+        def changed(saved: SavedStep) -> None:
             world, begun = self._world, step.begun
             world.note("cloud-disk", "steps", ended=step.ended, freed=step.freed, begun=begun is not None)
             ended = [line for line in step.lines if line.kind is Kind.PIN_ENDED]
@@ -120,6 +144,8 @@ class WatchedStore(SqliteStore):
                 self._told(line)
             if step.arc_alarm is not None:
                 self._told_arc(step.arc_alarm)
+            for number in saved.set_aside:
+                world.add(SetAside(world.now, self._identities[number], "lost"))
 
         self._observe(changed)
         return await super().save_step(group_id, step)
@@ -189,6 +215,7 @@ class CloudNode:
         self.limits: Callable[[GroupSettings], Limits] = Limits.of
         self._directory: Directory | None = None
         self._roles: role.RoleService | None = None
+        self._pulls: alarm_pull.AlarmPullService | None = None
         self._state: GroupState | None = None
         self._copy: tuple[float, bytes] | None = None
 
@@ -222,6 +249,7 @@ class CloudNode:
         service.handlers["/hotspare.v1.RoleService/Attend"] = cast(Any, roles.Attend)
         service.handlers["/hotspare.v1.AlarmPullService/PullAlarms"] = cast(Any, pulls.PullAlarms)
         self._directory, self.intake, self.service, self._roles = directory, intake, service, roles
+        self._pulls = pulls
         self.group = directory.by_id(GROUP_ID)
         self._state = None
         process.after_turn = self._look
@@ -257,6 +285,12 @@ class CloudNode:
         self.world.note("cloud", "is copied")
         self._copy = (self.world.now, self.disk.connection.serialize())
 
+    @property
+    def set_aside(self) -> set[Identity]:
+        """What its disk has as set aside."""
+        rows = self.disk.connection.execute("SELECT number FROM alarm WHERE state = 2").fetchall()
+        return {self.identities[row["number"]] for row in rows}
+
     def restore(self) -> None:
         """It is killed, and the copy is put in the place of its database (`hotspare-cloud restore`)."""
         if self._copy is None:
@@ -275,14 +309,15 @@ class CloudNode:
             self.disk.replace(prepared.read_bytes())
 
     def call(self, method: str, request: object, metadata: Metadata, answered: Callable[[object], None]) -> None:
-        """An operator's call of RoleService has reached the machine. `answered` gets the answer, or the error."""
-        process, roles = self.process, self._roles
-        if process is None or roles is None or not self.running:
+        """An operator's call has reached the machine. `answered` gets the answer, or the error."""
+        process, roles, pulls = self.process, self._roles, self._pulls
+        if process is None or roles is None or pulls is None or not self.running:
             return
+        service = roles if hasattr(roles, method) else pulls
 
         async def serve() -> None:
             try:
-                answer: object = await getattr(roles, method)(request, CallContext(metadata))
+                answer: object = await getattr(service, method)(request, CallContext(metadata))
             except HotspareError as refused:
                 answer = refused
             answered(answer)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hotspare_receiver.snapshot import SyncReport
+from hotspare_sim.core.answers import Fault
 from tests.simulation import arc as arc_module
 from tests.simulation import wire as wire_module
 from tests.simulation.disk import QUICK
@@ -132,6 +133,8 @@ class Faults(Troubles):
         suspect, lease = (getattr(self._sim.settings, name).total_seconds() for name in ("suspect_after", "lease"))
         in_hold = suspect + self._random.uniform(0.1, 0.9) * (lease - suspect)
         plot = self._random.choice(PLOTS)
+        if plot in ("resets", "deaf") and self._sim.seed % 2:
+            plot = "poisoned"
         self._note(f"plot: {plot}", of=node.name)
         match plot:
             case "late answers":
@@ -164,6 +167,13 @@ class Faults(Troubles):
             case "resets":
                 for _ in range(12):
                     self._later(self._random.uniform(0.0, 1.0) * lease, node.road.reset)
+            case "poisoned":
+                # Who works dies again and again with the same alarms, for no ARC says a word.
+                for each in self._sim.receivers:
+                    each.arc.fault = Fault.MUTE
+                for index in range(4):
+                    self._later(1.0 + 1.5 * index * lease, self._kill_working)
+                self._later(1.5 + 6.0 * lease, self._all_arcs_well)
             case "copies":
                 # One of a folder that was copied attends while the first is away, and is itself started anew.
                 self._cut_off(node)
@@ -187,6 +197,16 @@ class Faults(Troubles):
                 self._for(lease, 2.0 * lease, node.start)
             case _:
                 raise AssertionError(plot)
+
+    def _kill_working(self) -> None:
+        for node in self._sim.receivers:
+            if node.may_write():
+                node.kill()
+                self._later(0.3, node.start)
+
+    def _all_arcs_well(self) -> None:
+        for node in self._sim.receivers:
+            node.arc.fault = None
 
     def _clear(self, node: ReceiverNode) -> None:
         node.road.set_cut(False, False)
@@ -214,6 +234,8 @@ class Faults(Troubles):
             node.road.passes = wire_module.unchanged
             node.free, node.sync = PLENTY, SyncReport()
             node.arc.refuses, node.arc.fault, node.arc.cut = False, None, False
+            # Where nobody sends again what was set aside, the ARCs keep their dislikes to the end.
+            node.arc.dislikes = node.arc.dislikes if sim.seed % 3 else 0
             node.arc.takes, node.arc.answers_in = arc_module.NEAR, arc_module.ANSWERS
             if node.process is not None:
                 node.process.resume()

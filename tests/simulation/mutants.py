@@ -21,12 +21,13 @@ from hotspare_cloud.core.window import Window
 from hotspare_cloud.delivery import Delivery, PullSession
 from hotspare_cloud.group import Group
 from hotspare_cloud.restore import stored_state
-from hotspare_cloud.store.base import Step
+from hotspare_cloud.store.base import SavedStep, Step
 from hotspare_cloud.store.sqlite import SqliteStore
 from hotspare_receiver.core.forwarder import Delivered, Forwarder, Sending
 from hotspare_receiver.core.lease import CloudState, LeaseGuard
 from hotspare_receiver.core.pull_watch import PullWatch
 from hotspare_receiver.work import Work
+from tests.simulation import mutants_set_aside as set_aside
 from tests.simulation.disk import SimDatabase
 
 Patch = tuple[Any, str, Any]
@@ -197,11 +198,11 @@ def _granted_before_it_is_stored() -> list[Patch]:
     """An epoch is told to its holder a moment before it is durable."""
     real = SqliteStore.save_step
 
-    async def save_step(self: SqliteStore, group_id: int, step: Step) -> bool:
+    async def save_step(self: SqliteStore, group_id: int, step: Step) -> SavedStep:
         if step.begun is None:
             return await real(self, group_id, step)
         asyncio.get_running_loop().call_later(0.05, lambda: asyncio.create_task(real(self, group_id, step)))
-        return False
+        return SavedStep()
 
     return [(SqliteStore, "save_step", save_step)]
 
@@ -286,8 +287,8 @@ def _freed(state: GroupState, receiver_id: str) -> GroupState:
 def _a_step_half_done_on_a_full_disk() -> list[Patch]:
     """The window is moved to the next epoch, though that could not be stored."""
 
-    async def once(write: Callable[[], Awaitable[None]]) -> None:
-        await write()
+    async def once(write: Callable[[], Awaitable[SavedStep]]) -> SavedStep:
+        return await write()
 
     return [(cloud_group, "until_room", once)]
 
@@ -438,40 +439,45 @@ def _named(*mutants: Mutant) -> dict[str, Mutant]:
 
 MUTANTS = _named(
     Mutant(_count_from_the_reply, "two clocks", 115),
-    Mutant(_grants_count_from_the_newest_beat, "two clocks", 6),
+    Mutant(_grants_count_from_the_newest_beat, "two clocks", 151),
     Mutant(_what_was_released_is_granted_again, "two clocks", 2),
     Mutant(_lease_of_the_first_beat_only, "two clocks", 1),
-    Mutant(_write_without_a_lease, "two clocks", 6),
+    Mutant(_write_without_a_lease, "two clocks", 126),
     Mutant(_skip_the_epoch_check, "F7", 2),
     Mutant(_granted_before_it_is_stored, "order of a change", 1),
     Mutant(_send_before_noting, "order of a change", 1),
-    Mutant(_no_hold, "holds", 1),
-    Mutant(_holds_in_memory_only, "holds", 40),
-    Mutant(_a_release_frees_all_holds, "holds", 164),
-    Mutant(_devices_of_held_alarms_go_on, "A3", 1),
+    Mutant(_no_hold, "holds", 3),
+    Mutant(_holds_in_memory_only, "holds", 50),
+    Mutant(_a_release_frees_all_holds, "holds", 7),
+    Mutant(_devices_of_held_alarms_go_on, "A3", 21),
     Mutant(_restart_without_renewal, "F11", 13),
     Mutant(_confirm_before_the_arc, "A4", 1),
-    Mutant(_late_confirmations_are_refused, "F7", 14),
-    Mutant(_told_before_durable, "A1", 1),
-    Mutant(_release_before_stored, "F5", 25),
+    Mutant(_late_confirmations_are_refused, "F7", 32),
+    Mutant(_told_before_durable, "A1", 3),
+    Mutant(_release_before_stored, "F5", 13),
     Mutant(_end_of_stream_is_a_release, "losses", 2),
-    Mutant(_deaf_holders_renew, "losses", 6),
+    Mutant(_deaf_holders_renew, "losses", 62),
     Mutant(_every_pull_is_trusted, "losses", 134),
     Mutant(_a_copied_folder_is_a_proof, "losses", 43),
     Mutant(_a_proof_reaches_all_processes, "losses", 43),
     Mutant(_the_holder_itself_is_taken_for_a_new_process, "losses", 13),
-    Mutant(_the_word_of_a_dead_process_counts, "losses", 27),
+    Mutant(_the_word_of_a_dead_process_counts, "losses", 56),
     Mutant(_a_step_half_done_on_a_full_disk, "order of a change", 1),
     Mutant(_failback_without_delay, "F4", 1),
-    Mutant(_a_loss_moves_while_paused, "F8", 11),
-    Mutant(_failback_from_a_pinned_one, "F8", 9),
+    Mutant(_a_loss_moves_while_paused, "F8", 27),
+    Mutant(_failback_from_a_pinned_one, "F8", 34),
     Mutant(_a_pin_in_memory_only, "F8", 2),
-    Mutant(_a_pause_in_memory_only, "F8", 11),
+    Mutant(_a_pause_in_memory_only, "F8", 27),
     Mutant(_losses_do_not_count, "F9", 13),
-    Mutant(_failback_to_one_that_is_held_back, "F9", 37),
-    Mutant(_held_back_in_memory_only, "F9", 255),
-    Mutant(_restored_without_a_jump, "F11", 44),
-    Mutant(_restored_without_waiting, "F11", 72),
+    Mutant(_failback_to_one_that_is_held_back, "F9", 48),
+    Mutant(_held_back_in_memory_only, "F9", 93),
+    Mutant(set_aside.set_aside_at_the_first_refusal, "A5", 4),
+    Mutant(set_aside.a_clock_problem_is_a_refusal, "A5", 25),
+    Mutant(set_aside.a_rejected_alarm_is_passed_at_once, "A3", 4),
+    Mutant(set_aside.put_back_without_regard_to_holds, "holds", 72),
+    Mutant(set_aside.what_is_put_back_is_not_looked_for, "A5", 12),
+    Mutant(_restored_without_a_jump, "F11", 1),
+    Mutant(_restored_without_waiting, "F11", 1),
 )
 """By the name on the command line."""
 

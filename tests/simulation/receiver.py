@@ -299,13 +299,15 @@ class ReceiverNode:
                     )
         return wrote
 
-    def arrived(self, wrote: Wrote, identity: Identity, content: str, *, acknowledged: bool, alive: bool) -> None:
+    def arrived(
+        self, wrote: Wrote, identity: Identity, content: str, *, acknowledged: bool, refused: bool, alive: bool
+    ) -> None:
         """A message came to the ARC."""
         now, attempt = self.world.now, wrote.attempt
         account, sequence = wrote.identity
         if identity == (account, wire_sequence(sequence)):
             identity = wrote.identity
-        self.world.add(Received(now, self.name, identity, acknowledged, attempt, alive, content))
+        self.world.add(Received(now, self.name, identity, acknowledged, attempt, alive, content, refused))
 
     def attempted(self, delivered: Delivered, outcome: Outcome) -> None:
         """An attempt ended."""

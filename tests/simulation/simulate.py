@@ -60,6 +60,9 @@ STEP = 0.25
 RETURN = 2.0
 """Seconds that a receiver may need to be back at a cloud that serves again (F11)."""
 
+DISLIKED = 4
+"""In one world of so many the ARCs refuse one alarm of so many, whoever sends it."""
+
 LOGGERS = ("hotspare_cloud", "hotspare_receiver")
 
 
@@ -104,10 +107,12 @@ class Simulation:
             node.nodes = self.nodes
             node.account = f"F00{int(node.role)}" if told else ""
             node.heartbeat = timedelta(seconds=2) if beats else timedelta(0)
+            node.arc.dislikes = DISLIKED if seed % DISLIKED == 0 else 0
         self.devices = [Device(world, row, self.cloud) for row in rows]
         self.cloud.on_over = self._taken_as_stopped
         self.faults = Faults(self, BEGIN, self.heal_at)
-        choices = tuple(replace(profile, window=dice.choice(WINDOWS)) for profile in PROFILES)
+        refusals = self.settings.set_aside_after
+        choices = tuple(replace(profile, window=dice.choice(WINDOWS), set_aside_after=refusals) for profile in PROFILES)
         self.operators = Operators(self, BEGIN, self.heal_at, choices)
         self.technicians = Technicians(self, BEGIN, self.heal_at)
         self._able: set[str] = set()
@@ -117,7 +122,10 @@ class Simulation:
         dice = self.world.random
         profile = dice.choice(PROFILES)
         window = dice.choice(WINDOWS)
-        return replace(profile, window=window, losses_per_hour=LOSSES.get(window, profile.losses_per_hour))
+        # Whether a fault of an ARC lasts until an alarm is set aside is no matter of the dice.
+        refusals = 2 if self.seed % 8 < 5 else profile.set_aside_after
+        losses = LOSSES.get(window, profile.losses_per_hour)
+        return replace(profile, window=window, losses_per_hour=losses, set_aside_after=refusals)
 
     def _clock(self) -> Clock:
         dice = self.world.random
@@ -190,6 +198,7 @@ class Simulation:
             and self.technicians.done
             and all(device.done for device in self.devices)
             and not self.world.checker.alarms.missing()
+            and (self.seed % 3 > 0 or not self.cloud.set_aside)
             and all(node.settled for node in self.receivers)
             and self.receivers[0].may_write()
             and group.state.holder is not None
@@ -219,6 +228,12 @@ class Simulation:
     def _check_end(self) -> None:
         self.world.checker.end(self.world.now)
         self.world.look()
+        alarms, group = self.world.checker.alarms, self.cloud.group
+        aside = self.cloud.set_aside
+        if not alarms.was_restored and aside != alarms.aside:
+            self.world.violated("A5", f"set aside are {alarms.aside}, and listed {aside}")
+        if group is not None and group.aside.now != len(aside):
+            self.world.violated("A5", f"{len(aside)} alarms are set aside, and counted {group.aside.now}")
         window = self.cloud.group.delivery.window if self.cloud.group else None
         if window is not None and window.held():
             self.world.violated("liveness", f"{window.held()} alarms are held, and no hold is left")

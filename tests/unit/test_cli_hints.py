@@ -48,7 +48,18 @@ def test_without_all_of_its_metadata_the_plain_hint_is_given() -> None:
     assert hint_for(Reason.REVISION_NOT_FOUND, {}) == HINTS[Reason.REVISION_NOT_FOUND].text
     assert hint_for(Reason.REVISION_NOT_FOUND, {"oldest": "4"}) == HINTS[Reason.REVISION_NOT_FOUND].text
     full = hint_for(Reason.REVISION_NOT_FOUND, {"oldest": "4", "newest": "9"})
-    assert full == "Name a revision from 4 to 9."
+    assert full == "Name a revision from 4 to 9: hotspare backup revisions."
+
+
+def test_b2_the_line_to_type_on_the_host_is_whole_and_can_be_taken_as_it_stands() -> None:
+    told = {"host_receiver_id": "h-1", "host_address": "10.0.0.1:7001", "role": "ROLE_SPARE_1"}
+    words = ("zone", "update", "panel-1/5", "--name", "Front door; rm -r")
+    hint = hint_for(Reason.NOT_EDITABLE_HERE, told, words)
+    line = "hotspare --server 10.0.0.1:7001 --token-file FILE zone update panel-1/5 --name 'Front door; rm -r'"
+    assert hint == f"Repeat it on the host h-1, with a token of that receiver: {line}"
+    assert shlex.split(line)[-5:] == list(words)
+    assert hint_for(Reason.NOT_EDITABLE_HERE, told).endswith("--token-file FILE ….")
+    assert "members" in hint_for(Reason.NOT_EDITABLE_HERE, {"role": "ROLE_SPARE_1"}, words), "it has no address"
 
 
 @pytest.mark.parametrize("written", ["ROLE_SPARE_2,ROLE_SPARE_3", "SPARE_2, SPARE_3", "spare2,spare3"])

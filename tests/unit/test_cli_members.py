@@ -134,7 +134,7 @@ def test_f9_losses_are_counted_and_holding_back_is_told_with_its_end() -> None:
 
 
 def test_g6_each_row_has_what_the_rule_names() -> None:
-    asked = host(is_self=True, sync_state=group_pb2.SYNC_STATE_UP_TO_DATE, epoch=7)
+    asked = host(is_self=True, sync_state=group_pb2.SYNC_STATE_UP_TO_DATE, sync_revision=1204, epoch=7)
     asked.status = group_pb2.MEMBER_STATUS_WORKING
     asked.receiver.address, asked.receiver.software_version = "127.0.0.1:7001", "0.1.0"
     asked.last_seen_time.FromDatetime(NOW)
@@ -147,6 +147,7 @@ def test_g6_each_row_has_what_the_rule_names() -> None:
         "EPOCH": "7",
         "VERSION": "0.1.0",
         "SYNC": "up-to-date",
+        "REVISION": "1,204",
         "LAST SEEN": "now",
         "LOSSES": "0",
         "ADDRESS": "127.0.0.1:7001",
@@ -177,3 +178,20 @@ def test_s4_names_of_strangers_do_not_steer_the_terminal() -> None:
     text = plain(members_view(ListMembersResponse(group=group, members=[evil]), NOW))
     assert "\x1b" not in text
     assert r"host \x1b[2Jevil\n" in text
+
+
+def test_x3_who_still_uses_the_old_key_is_shown_while_a_key_is_being_replaced() -> None:
+    assert "ARC KEY" not in row(host())
+    _, rows = parts(Group(), [host(), spare(uses_old_key=True)])
+    assert [one["ARC KEY"] for one in rows] == ["new", "uses old key"]
+    text = plain(members_view(ListMembersResponse(members=[spare(uses_old_key=True)]), NOW))
+    assert "spare1 beta: still uses the ARC key that is being replaced: hotspare settings set --arc-key-file" in text
+
+
+def test_v1_a_version_that_differs_is_shown_with_both() -> None:
+    member = spare(sync_state=group_pb2.SYNC_STATE_VERSION_DIFFERS, sync_revision=7)
+    member.sync_detail = "the host stored it with 0.2.0, this is 0.1.0"
+    shown = row(member)
+    assert (shown["SYNC"], shown["REVISION"]) == ("version-differs", "7")
+    text = plain(members_view(ListMembersResponse(members=[member]), NOW))
+    assert "spare1 beta: its copy of the configuration: the host stored it with 0.2.0, this is 0.1.0" in text

@@ -20,7 +20,7 @@ from hotspare.v1.alarm_pb2 import (
     DeliveryAttempt,
     StoredAlarm,
 )
-from hotspare.v1.configuration_service_pb2 import GetDeviceResponse, ListDevicesResponse
+from hotspare.v1.configuration_service_pb2 import ListDevicesResponse
 from hotspare.v1.group_pb2 import (
     MEMBER_STATUS_STANDBY,
     ROLE_SPARE_1,
@@ -48,16 +48,18 @@ from hotspare_cli.emit import as_json, as_yaml
 from hotspare_cli.layout import Facts, Grid, Lines, Tone, cell, grid, state
 from hotspare_cli.screen import plain
 from hotspare_cli.views.alarms import alarm_view, alarms_view
-from hotspare_cli.views.devices import device_view, devices_view
 from hotspare_cli.views.members import members_view
 from hotspare_cli.views.outputs import outputs_view
+from hotspare_cli.views.records import records_view
 from hotspare_cli.views.settings import settings_view
 from hotspare_cli.views.status import status_view
 from hotspare_cli.views.tokens import tokens_view
 from hotspare_cli.views.version import version_view
 from hotspare_cli.words import clock
+from hotspare_model.kinds import kind_of
 
 NOW = datetime(2026, 11, 22, 16, 4, 26, tzinfo=UTC)
+DEVICE = kind_of(1)
 EVIL = "\x1b[2J\x9b31m\u202eevil\n[red]x[/red]"
 UUID = "22222222-2222-4222-8222-222222222222"
 
@@ -139,8 +141,6 @@ def test_yaml_has_the_structure_of_the_json() -> None:
         lambda: members_view(ListMembersResponse(), NOW),
         lambda: outputs_view(ListOutputsResponse(outputs=[Output()]), NOW),
         lambda: settings_view(GetSettingsResponse()),
-        lambda: devices_view(ListDevicesResponse(devices=[Device()])),
-        lambda: device_view(GetDeviceResponse()),
         lambda: tokens_view(ListTokensResponse(tokens=[Token()]), NOW),
         lambda: alarms_view(ListAlarmsResponse(alarms=[AlarmRecord()])),
         lambda: alarm_view(GetAlarmResponse()),
@@ -242,4 +242,4 @@ def test_no_view_forgets_to_be_complete_when_piped() -> None:
     ids = [f"panel-{number:04d}-{'x' * 50}" for number in range(300)]
     response: Message = ListDevicesResponse(devices=[Device(device_id=one) for one in ids])
     assert isinstance(response, ListDevicesResponse)
-    assert [line.split()[0] for line in plain(devices_view(response)).splitlines()[1:]] == ids
+    assert [line.split()[0] for line in plain(records_view(DEVICE, response)).splitlines()[1:]] == ids

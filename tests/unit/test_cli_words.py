@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hotspare.v1.alarm_pb2 import AlarmMark, AlarmState
 from hotspare.v1.group_pb2 import MemberStatus, Role, SyncState
 from hotspare.v1.output_pb2 import OutputKind
-from hotspare_cli.commands import alarms, group, outputs, tokens
+from hotspare_cli.commands import alarms, membership, outputs, tokens
 from hotspare_cli.words import ago, clock, number, role_word, size, span, word, words
 
 NOW = datetime(2026, 11, 22, 16, 4, 26, tzinfo=UTC)
@@ -34,7 +34,7 @@ def test_v3_unknown_and_unspecified_values_are_shown_alike() -> None:
 
 
 def test_the_choices_of_options_are_the_words_of_the_contract() -> None:
-    assert tuple(role_word(value) for value in Role.values() if value) == group.ROLES
+    assert tuple(role_word(value) for value in Role.values() if value) == membership.ROLES
     assert tuple(word(AlarmState.DESCRIPTOR, value) for value in AlarmState.values() if value) == alarms.STATES
     assert set(outputs.KINDS) <= {word(OutputKind.DESCRIPTOR, value) for value in OutputKind.values()}
 

@@ -13,6 +13,7 @@ from hotspare_cloud.core.window import Window
 class Row:
     number: int
     device_id: str
+    losses: int = 0
 
 
 class Store:

@@ -1,12 +1,12 @@
-"""Properties of the delivery window (A3, A4, F6, F7): nothing goes out that must wait, and all of it in the end."""
+"""Properties of the delivery window (A3 to A5, F6, F7): nothing goes out that must wait, and all of it in the end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hotspare_cloud.core.window import Window
+from hotspare_cloud.core.window import ALONE_AFTER, LOST_TOO_OFTEN, Window
 
 DEVICES = ("a", "b", "c")
 
@@ -17,6 +17,7 @@ class Alarm:
 
     number: int
     device_id: str
+    losses: int = 0
 
 
 class WindowMachine(RuleBasedStateMachine):
@@ -27,6 +28,10 @@ class WindowMachine(RuleBasedStateMachine):
         self.window = Window()
         self.store: dict[int, Alarm] = {}
         self.confirmed: set[int] = set()
+        """Or set aside: nobody waits for them."""
+        self.aside: set[int] = set()
+        self.last: dict[int, int] = {}
+        """The epoch under which each was delivered last."""
         self.epoch = 0
         self.held: dict[int, set[int]] = {}
         """Numbers that wait, by the ended epoch."""
@@ -37,7 +42,9 @@ class WindowMachine(RuleBasedStateMachine):
         self.size = 0
 
     def _waiting(self) -> set[int]:
-        return {number for numbers in self.held.values() for number in numbers} - self.confirmed
+        """What is held; also what was set aside meanwhile."""
+        held = {number for numbers in self.held.values() for number in numbers}
+        return held - (self.confirmed - self.aside)
 
     @rule(device=st.sampled_from(DEVICES), count=st.integers(1, 4))
     def arrive(self, device: str, count: int) -> None:
@@ -46,17 +53,58 @@ class WindowMachine(RuleBasedStateMachine):
             self.store[number] = Alarm(number, device)
         self.window.arrived()
 
-    @rule(hold=st.booleans())
-    def next_epoch(self, hold: bool) -> None:
+    @rule(hold=st.booleans(), lost=st.booleans())
+    def next_epoch(self, hold: bool, lost: bool) -> None:
         if self.epoch:
             assert self.window.end(hold=hold) == len(self.under)
             if hold:
                 for numbers in self.held.values():
                     numbers -= self.under  # It waits for the later epoch from here on.
                 self.held[self.epoch] = set(self.under)
+            if lost:
+                self._lost()
         self.epoch += 1
         self.window.begin(self.epoch)
         self.out, self.under, self.size = set(), set(), 0
+
+    @rule(data=st.data())
+    def refuse(self, data: st.DataObject) -> None:
+        """By the holder, of what it has: the hold of an earlier epoch has ended by then."""
+        known = sorted(self.out)
+        if known:
+            numbers = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=4, unique=True))
+            self.window.set_aside(numbers)
+            self.confirmed |= set(numbers)
+            self.aside |= set(numbers)
+            self.out -= set(numbers)
+            self.under -= set(numbers)
+
+    def _lost(self) -> None:
+        """The receiver was lost with all that was out: what that happened to too often is set aside."""
+        for number in self.under:
+            alarm = self.store[number]
+            self.store[number] = replace(alarm, losses=alarm.losses + 1)
+        aside = {number for number in self.under if self.store[number].losses >= LOST_TOO_OFTEN}
+        self.window.set_aside(aside)
+        self.confirmed |= aside
+        self.aside |= aside
+
+    @rule(data=st.data())
+    def put_back(self, data: st.DataObject) -> None:
+        if self.aside:
+            number = data.draw(st.sampled_from(sorted(self.aside)))
+            self.store[number] = replace(self.store[number], losses=0)
+            self.aside.discard(number)
+            self.confirmed.discard(number)
+            epoch, held = self.last[number], self.last[number] in self.held
+            self.window.recall(number, self.store[number].device_id, epoch, held=held)
+            if epoch == self.epoch:
+                self.under.add(number)
+            elif held:
+                for numbers in self.held.values():
+                    numbers.discard(number)
+                self.held[epoch].add(number)
+            self.window.replayed(number)
 
     @rule(size=st.integers(1, 6))
     def open_pull(self, size: int) -> None:
@@ -87,6 +135,7 @@ class WindowMachine(RuleBasedStateMachine):
             numbers = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=4, unique=True))
             assert set(self.window.confirmed(numbers)) == set(numbers) & self.out
             self.confirmed |= set(numbers)
+            self.aside -= set(numbers)
             self.out -= set(numbers)
             self.under -= set(numbers)
 
@@ -111,8 +160,11 @@ class WindowMachine(RuleBasedStateMachine):
             assert alarm.device_id not in blocked, "an earlier one of its device waits (A3)"
             earlier = [n for n in self.store if n < alarm.number and self.store[n].device_id == alarm.device_id]
             assert all(n in self.confirmed or n in self.out for n in earlier), "it overtakes one of its device (A3)"
+            suspects = [n for n in {*self.out, alarm.number} if self.store[n].losses >= ALONE_AFTER]
+            assert not suspects or not self.out, "it goes out beside one with which the receiver was lost twice"
             self.out.add(alarm.number)
             self.under.add(alarm.number)
+            self.last[alarm.number] = self.epoch
         return True
 
     @invariant()
@@ -128,7 +180,7 @@ class WindowMachine(RuleBasedStateMachine):
             self.window.free(epoch)
         self.held = {}
         if not self.epoch:
-            self.next_epoch(False)
+            self.next_epoch(False, False)
         self.window.paused = False
         self.open_pull(3)
         for _ in range(4 * len(self.store) + 4):

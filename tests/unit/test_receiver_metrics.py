@@ -72,7 +72,15 @@ def view(working: bool = True) -> StatusView:
         paused=False,
     )
     return StatusView(
-        Role.HOST, member_status(path), path, SyncReport(1, 3), pushes=2, push_failures=0, records=(("devices", 5),)
+        Role.HOST,
+        member_status(path),
+        path,
+        SyncReport(1, 3),
+        pushes=2,
+        push_failures=0,
+        syncs=6,
+        sync_refusals=(("digest_mismatch", 1), ("chunk_invalid", 0)),
+        records=(("devices", 5),),
     )
 
 
@@ -110,6 +118,10 @@ def test_metrics_tell_what_the_status_says() -> None:
         "hotspare_receiver_output_attempts_total,arc,refused": 0,
         "hotspare_receiver_records,devices": 5,
         "hotspare_receiver_configuration_revision": 3,
+        "hotspare_receiver_configuration_pushes_total": 2,
+        "hotspare_receiver_configuration_syncs_total": 6,
+        "hotspare_receiver_configuration_sync_refusals_total,digest_mismatch": 1,
+        "hotspare_receiver_configuration_sync_refusals_total,chunk_invalid": 0,
     }
     assert {name: found.get(name) for name in expected} == expected
 
@@ -120,7 +132,7 @@ def test_the_status_is_one_of_a_kind() -> None:
 
 
 def test_names_keep_the_conventions_and_no_label_names_a_device() -> None:
-    labels = {"version", "role", "status", "output", "state", "outcome", "kind", "le"}
+    labels = {"version", "role", "status", "output", "state", "outcome", "kind", "reason", "le"}
     for metric in metrics_of(view()):
         assert metric.name.startswith("hotspare_receiver_")
         assert metric.documentation.endswith(".")

@@ -1,23 +1,21 @@
-"""What the host sends next (B3), and what it never overwrites (B7)."""
+"""What the host sends next (B3), what it takes over (B8), and what it never overwrites (B7)."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hotspare_model.digest import KindDigest, RecordKind, empty_digests
+from hotspare_model.transfer import Digests
 from hotspare_receiver.core.push import (
-    CHANGE_OVERHEAD,
     LONGEST_RETRY,
-    Change,
     CloudCopy,
-    Digests,
     Diverged,
     Divergence,
     LocalCopy,
     Push,
+    Renew,
+    TakeOver,
     UpToDate,
     decide,
-    in_pieces,
+    next_lineage_revision,
     retry_after,
 )
 
@@ -30,12 +28,16 @@ def digests(mark: int) -> Digests:
     return (KindDigest(RecordKind.DEVICE, mark, bytes([mark]) * 32), *empty_digests()[1:])
 
 
-def host(revision: int, *sent: int) -> LocalCopy:
-    return LocalCopy(OURS if revision else "", revision, {number: digests(number) for number in sent})
+def host(revision: int, *sent: int, stored: int = 0, begins: bool = False) -> LocalCopy:
+    return LocalCopy(OURS if revision else "", revision, {number: digests(number) for number in sent}, stored, begins)
 
 
-def cloud(revision: int, mark: int | None = None, lineage: str = OURS) -> CloudCopy:
-    return CloudCopy(lineage, revision, digests(revision if mark is None else mark))
+def cloud(revision: int, mark: int | None = None, lineage: str = OURS, **more: object) -> CloudCopy:
+    return CloudCopy(lineage, revision, digests(revision if mark is None else mark), **more)  # type: ignore[arg-type]
+
+
+def restored(revision: int, base: int, lineage: str = OURS) -> CloudCopy:
+    return cloud(revision, mark=90, restored_from=2, base_revision=base, base_lineage=lineage)
 
 
 def test_b3_the_first_push_is_the_whole_configuration() -> None:
@@ -91,18 +93,65 @@ def test_a_cloud_that_tells_only_the_kinds_it_has_is_understood() -> None:
     assert decide(host(5, 5), CloudCopy(OURS, 5, digests(5)[:1])) == UpToDate()
 
 
-SIZES = st.lists(st.integers(0, 300), max_size=40)
+def test_b8_what_was_restored_at_the_cloud_on_top_of_all_that_is_here_is_taken_over() -> None:
+    assert decide(host(5, 5, stored=5), restored(6, base=5)) == TakeOver()
+    assert decide(host(5, 5, stored=5), restored(9, base=8)) == TakeOver(), "restored more than once meanwhile"
 
 
-@given(SIZES, st.integers(CHANGE_OVERHEAD + 8, 500))
-def test_pieces_hold_all_changes_in_order_and_keep_the_limit(sizes: list[int], limit: int) -> None:
-    changes = [Change(RecordKind.DEVICE, f"{number:04}", b"x" * size, number) for number, size in enumerate(sizes)]
-    pieces = list(in_pieces(changes, limit))
-    assert [change for piece in pieces for change in piece] == changes
-    assert all(pieces)
-    for piece in pieces:
-        size = sum(len(change.record) + 4 + CHANGE_OVERHEAD for change in piece)
-        assert size <= limit or len(piece) == 1
+@pytest.mark.parametrize(
+    ("local", "told"),
+    [
+        (host(6, 5, stored=5), restored(6, base=5)),
+        (host(8, 5, stored=5), restored(6, base=5)),
+        (host(5, 5), restored(6, base=5)),
+        (host(5, 5, stored=5), restored(6, base=5, lineage=THEIRS)),
+        (host(5, 4, stored=4), restored(6, base=5)),
+    ],
+    ids=["edited once since", "edited more", "never said to be stored", "another lineage", "another revision 5"],
+)
+def test_b7_b8_what_was_restored_is_not_taken_over_what_the_cloud_does_not_have(
+    local: LocalCopy, told: CloudCopy
+) -> None:
+    decision = decide(local, told)
+    assert isinstance(decision, Diverged)
+    assert "restore" in decision.detail
+
+
+def test_b8_a_host_that_took_it_over_goes_on_from_it() -> None:
+    told = restored(6, base=5)
+    here = LocalCopy(OURS, 6, {6: told.digests}, stored=6)
+    assert decide(here, told) == UpToDate()
+    assert decide(LocalCopy(OURS, 7, {6: told.digests}, stored=6), told) == Push(6, told.digests)
+
+
+def test_b7_a_lineage_that_was_begun_knowingly_replaces_what_the_cloud_has() -> None:
+    begun = host(10, begins=True)
+    assert decide(begun, cloud(9, lineage=THEIRS)) == Push(0, (), new_lineage=True)
+    assert decide(begun, NOTHING) == Push(0, (), new_lineage=True)
+    assert decide(host(10, 10, begins=True), cloud(10)) == UpToDate(), "its answer was lost"
+
+
+@pytest.mark.parametrize(("here", "there"), [(3, 9), (9, 3), (0, 9), (9, 0)])
+def test_b7_a_new_lineage_goes_on_above_all_revisions_that_were(here: int, there: int) -> None:
+    assert next_lineage_revision(host(here), cloud(there, lineage=THEIRS)) == 10
+
+
+def test_v1_another_release_of_the_host_makes_a_revision_without_a_change() -> None:
+    assert decide(host(5, 5), cloud(5, version="1.0"), "1.1") == Renew()
+    assert decide(host(5, 5), cloud(5, version="1.1"), "1.1") == UpToDate()
+    assert decide(host(6, 5), cloud(5, version="1.0"), "1.1") == Push(5, digests(5)), "an edit carries it"
+    assert decide(host(5, 5), cloud(5), "1.1") == UpToDate(), "a cloud that does not tell"
+
+
+def test_b5_kinds_that_are_damaged_at_the_cloud_are_sent_whole() -> None:
+    damaged = (RecordKind.ZONE,)
+    mends = Push(5, digests(5), whole_kinds=damaged)
+    assert decide(host(5, 5), cloud(5, damaged=damaged)) == mends
+    assert decide(host(7, 5), cloud(5, damaged=damaged)) == mends
+    assert decide(host(5, 5), cloud(5, mark=99, damaged=(RecordKind.DEVICE,))) == Push(
+        5, digests(5), whole_kinds=(RecordKind.DEVICE,)
+    )
+    assert isinstance(decide(host(5, 5), cloud(5, mark=99, damaged=damaged)), Diverged)
 
 
 def test_b3_the_backoff_grows_and_stays_within_two_seconds() -> None:

@@ -1,12 +1,17 @@
 """What the receiver's services ask of a request: pages, masks, names (S4)."""
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from hotspare.v1 import output_pb2
 from hotspare_model.errors import HotspareError, Reason
+from hotspare_model.release import incompatibility
+from hotspare_model.surgard import Width
 from hotspare_receiver.identity import identify, this_machine
 from hotspare_receiver.services.outputs import changed_output, output_from_proto
 from hotspare_receiver.services.requests import (
@@ -20,7 +25,7 @@ from hotspare_receiver.services.requests import (
     page_token,
     read_page_token,
 )
-from hotspare_receiver.services.version import incompatibility
+from hotspare_receiver.snapshot import Dc09Form, SurgardConfig, Transport
 from hotspare_receiver.store.tokens import TokenRole
 from hotspare_receiver.tokens import may
 
@@ -146,20 +151,68 @@ def test_an_output_that_is_read_and_written_back_keeps_its_key() -> None:
     assert changed_output(before, asked, ["dc09.key"]).dc09.line_number == "A2"
 
 
+def surgard_output(**options: Any) -> output_pb2.Output:
+    return output_pb2.Output(
+        name="arc",
+        kind=output_pb2.OUTPUT_KIND_SURGARD,
+        addresses=["127.0.0.1:7100"],
+        surgard=output_pb2.SurgardOptions(**options),
+    )
+
+
+def test_o1_a_surgard_output_has_usual_values_and_its_own() -> None:
+    assert output_from_proto(surgard_output()).surgard == SurgardConfig()
+    config = output_from_proto(
+        surgard_output(width=output_pb2.SURGARD_WIDTH_SYSTEM, receiver_number=0, line_number=999, attempts=1)
+    )
+    assert config.surgard == SurgardConfig(Width.SYSTEM, 0, 999, attempts=1)
+
+
+def test_o1_single_options_of_a_surgard_output_change_and_are_judged_together() -> None:
+    before = output_from_proto(surgard_output(line_number=5, attempts=2))
+    wide = output_pb2.Output(
+        surgard=output_pb2.SurgardOptions(width=output_pb2.SURGARD_WIDTH_SYSTEM, line_number=42, receiver_number=9)
+    )
+    after = changed_output(before, wide, ["surgard.line_number", "surgard.width"])
+    assert after.surgard == SurgardConfig(Width.SYSTEM, 1, 42, attempts=2)
+    assert changed_output(after, output_pb2.Output(), ["surgard.line_number"]).surgard == replace(
+        SurgardConfig(Width.SYSTEM, attempts=2), line_number=1
+    )
+    for path in ("surgard.line_number", "dc09.key", "dc09"):
+        with pytest.raises(HotspareError):
+            changed_output(before, wide, [path])
+
+
+def test_o1_transport_and_form_of_a_dc09_output_change() -> None:
+    before = output_from_proto(dc09_output())
+    asked = output_pb2.Output(
+        dc09=output_pb2.Dc09Options(transport=output_pb2.TRANSPORT_UDP, form=output_pb2.DC09_FORM_SIA_DCS)
+    )
+    after = changed_output(before, asked, ["dc09.transport", "dc09.form"])
+    assert (after.dc09.transport, after.dc09.form) == (Transport.UDP, Dc09Form.SIA_DCS)
+    assert after.dc09.key == b"k" * 16
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         output_pb2.Output(name="arc", addresses=["127.0.0.1:1"]),
-        output_pb2.Output(name="arc", kind=output_pb2.OUTPUT_KIND_SURGARD, addresses=["127.0.0.1:1"]),
+        output_pb2.Output(name="arc", kind=output_pb2.OUTPUT_KIND_STREAM),
         output_pb2.Output(name="arc", kind=output_pb2.OUTPUT_KIND_SIA_DC09),
         output_pb2.Output(name="arc", kind=output_pb2.OUTPUT_KIND_SIA_DC09, addresses=["127.0.0.1:0"]),
         output_pb2.Output(name="arc", kind=output_pb2.OUTPUT_KIND_SIA_DC09, addresses=["nowhere"]),
-        dc09_output(paused=True),
+        surgard_output(line_number=10),
+        surgard_output(receiver_number=100),
+        surgard_output(width=output_pb2.SURGARD_WIDTH_SYSTEM, line_number=1000),
+        surgard_output(attempts=17),
+        surgard_output(heartbeat=Duration(seconds=100)),
+        surgard_output(heartbeat=Duration()),
+        surgard_output(answer_timeout=Duration(nanos=500_000_000)),
         output_pb2.Output(
             name="arc",
-            kind=output_pb2.OUTPUT_KIND_SIA_DC09,
+            kind=output_pb2.OUTPUT_KIND_SURGARD,
             addresses=["127.0.0.1:1"],
-            dc09=output_pb2.Dc09Options(transport=output_pb2.TRANSPORT_UDP),
+            dc09=output_pb2.Dc09Options(),
         ),
         output_pb2.Output(
             name="arc",

@@ -67,6 +67,8 @@ class Server:
         self.log_file = folder / f"{name}.log"
         self.addresses: dict[str, str] = {}
         """What it serves, as it told itself: `grpc`, `metrics`, `dc09`."""
+        self.env: dict[str, str] = {}
+        """Variables of its environment from its next start on."""
         self.started = 0.0
         """When it was started last, by the monotonic clock."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,7 +101,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment(),
+                env=environment(self.env),
                 start_new_session=True,
             )
 

@@ -56,6 +56,10 @@ class Records:
         """An ARC acknowledged an alarm."""
         self.history.add(facts.Received(receipt.at, receipt.arc, receipt.identity, content=str(receipt.event)))
 
+    def set_aside(self, account: str, sequence: int) -> None:
+        """An alarm was seen to be set aside (A5): later ones of its device pass it from now on."""
+        self.history.add(facts.SetAside(time.monotonic(), (account, sequence)))
+
     def disturbed(self, role: str, what: str, begin: float, end: float | None = None) -> None:
         """Something was done to a receiver, its ARC or its lines; `end` is now unless it is told."""
         until = time.monotonic() if end is None else end

@@ -275,8 +275,11 @@ async def test_b7_a_new_lineage_replaces_the_copy_knowingly(channel: grpc.aio.Ch
     frames = anew.changed(Device(channel, account, "kept"))
     assert (await refused(send_push(host, frames))).reason is Reason.REVISION_FORKED
     frames[0].new_lineage = True
+    assert (await refused(send_push(host, frames))).metadata["field"] == "header.revision"
+    frames[0].header.revision = 2
     shown = await send_push(host, frames)
-    assert (shown.lineage, shown.revision, shown.rows[0].count) == (anew.lineage, 1, 1)
+    assert (shown.lineage, shown.revision, shown.rows[0].count) == (anew.lineage, 2, 1)
+    assert await send_push(host, frames) == shown
     assert (await refused(gone.publish())).reason is Reason.INVALID_CREDENTIALS
 
 
@@ -333,13 +336,6 @@ async def test_f4_a_spare_that_becomes_the_host_pushes_on(
     assert (await send_push(scene.spare, frames)).revision == 2
     await scene.host.join(SPARE_1)
     assert (await refused(send_push(scene.host, frames))).reason is Reason.NOT_EDITABLE_HERE
-
-
-async def test_not_served_revisions(channel: grpc.aio.Channel, account: Account) -> None:
-    host = await host_of(channel, account)
-    stub = backup_service_pb2_grpc.BackupServiceStub(channel)
-    request = backup_service_pb2.ListBackupRevisionsRequest()
-    assert (await refused(stub.ListBackupRevisions(request, metadata=host.metadata))).reason is Reason.NOT_SERVED
 
 
 async def test_b5_a_deletion_of_what_is_not_there_is_no_error(channel: grpc.aio.Channel, account: Account) -> None:

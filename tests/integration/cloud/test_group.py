@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from hotspare.v1 import group_pb2, role_service_pb2, sync_service_pb2, sync_service_pb2_grpc
+from hotspare.v1 import account_service_pb2, account_service_pb2_grpc, group_pb2, role_service_pb2
 from hotspare_model.errors import Reason
 from hotspare_rpc.credentials import BearerToken, ReceiverCredentials
 from tests.integration.cloud.helpers import Account, CloudProcess, refused, until, until_asked
@@ -341,13 +341,9 @@ async def test_x1_an_older_goodbye_does_not_end_a_newer_membership(channel: grpc
     assert len((await scene.host.members()).members) == 1
 
 
-async def test_not_served_is_told_by_name(channel: grpc.aio.Channel, account: Account) -> None:
-    host = (await Scene.set(channel, account, spares=0)).host
-    sync = sync_service_pb2_grpc.SyncServiceStub(channel)
-    watch = sync.WatchBackup(sync_service_pb2.WatchBackupRequest(), metadata=host.metadata)
-    error = await refused(watch.read())
+async def test_not_served_is_told_by_name(cloud: CloudProcess, channel: grpc.aio.Channel) -> None:
+    records = account_service_pb2_grpc.AccountServiceStub(channel).ListOperatorAuditRecords
+    request = account_service_pb2.ListOperatorAuditRecordsRequest()
+    error = await refused(records(request, metadata=BearerToken(cloud.token).metadata()))
     assert error.reason is Reason.NOT_SERVED
-    assert error.metadata == {"method": "/hotspare.v1.SyncService/WatchBackup"}
-    promote = role_service_pb2.JoinGroupRequest(role=HOST, receiver=host.described(), promote=True)
-    error = await refused(host.roles.JoinGroup(promote, metadata=host.metadata))
-    assert error.reason is Reason.NOT_SERVED
+    assert error.metadata == {"method": "/hotspare.v1.AccountService/ListOperatorAuditRecords"}

@@ -160,7 +160,7 @@ async def test_s4_a_pull_that_begins_with_anything_else_is_refused(channel: grpc
         ({"confirm": Confirm(epoch=1, ranges=[Range(first=0, last=1)])}, Reason.FIELD_INVALID),
         ({"confirm": Confirm(epoch=1, ranges=[Range(first=1, last=1)] * 1001)}, Reason.FIELD_INVALID),
         ({"confirm": Confirm(epoch=2**60, ranges=[Range(first=1, last=1)])}, Reason.FIELD_INVALID),
-        ({"refuse": alarm_pull_service_pb2.PullAlarmsRequest.Refuse(epoch=1, number=1)}, Reason.NOT_SERVED),
+        ({"refuse": alarm_pull_service_pb2.PullAlarmsRequest.Refuse(epoch=1, number=0)}, Reason.FIELD_INVALID),
         ({"give_back": alarm_pull_service_pb2.PullAlarmsRequest.GiveBack(epoch=1)}, Reason.NOT_SERVED),
     ],
 )
