@@ -20,7 +20,8 @@ CLOUD_SERVICES = {
     f"hotspare.v1.{name}Service" for name in ("Account", "Alarm", "AlarmPull", "Backup", "Role", "Sync", "Version")
 }
 RECEIVER_SERVICES = {
-    f"hotspare.v1.{name}Service" for name in ("AlarmFeed", "Configuration", "Receiver", "Role", "Version")
+    f"hotspare.v1.{name}Service"
+    for name in ("AlarmFeed", "AlarmPull", "Backup", "Configuration", "Receiver", "Role", "Version")
 }
 INFRASTRUCTURE = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 

@@ -224,11 +224,6 @@ async def test_s2_an_operator_that_names_no_account_or_a_wrong_one_is_told_so(
         assert (await refused(roles.ListMembers(request, metadata=metadata))).reason is reason
 
 
-async def test_not_served_rotation(admin: Desk, account: Account) -> None:
-    error = await refused(admin.call("RotateArcKey", arc_id=account.arc_id))
-    assert error.reason is Reason.NOT_SERVED
-
-
 def _duration(span: timedelta) -> Duration:
     message = Duration()
     message.FromTimedelta(span)
