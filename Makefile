@@ -53,13 +53,15 @@ lock: $(READY) ## Resolve the newest versions into requirements.lock
 run: $(READY) ## Run cloud, four receivers, ARC and devices, with a failover (ONCE=1: one round, then end)
 	@$(BIN)/hotspare-sim demo $(if $(filter-out 0 no,$(ONCE)),--once)
 
-# Three at once, for most of the time tests wait; those that need processors give way. Each one tells its results whole.
+# Four at once, for most of the time tests wait; those that need processors give way. Each one tells its results whole.
 define tests-together
 	@mkdir -p build
 	@nice -n 19 $(PYTEST) $(1) tests/simulation tests/unit >build/tests-unit.txt 2>&1 & unit=$$!; \
-	$(PYTEST) $(1) tests/integration >build/tests-integration.txt 2>&1 & integration=$$!; \
-	trap 'kill -INT $$unit $$integration 2>/dev/null' INT TERM; \
+	$(PYTEST) $(1) tests/integration/cloud >build/tests-cloud.txt 2>&1 & cloud=$$!; \
+	$(PYTEST) $(1) tests/integration --ignore=tests/integration/cloud >build/tests-integration.txt 2>&1 & integration=$$!; \
+	trap 'kill -INT $$unit $$cloud $$integration 2>/dev/null' INT TERM; \
 	$(PYTEST) $(1) tests --ignore=tests/simulation --ignore=tests/unit --ignore=tests/integration; failed=$$?; \
+	wait $$cloud || failed=$$?; cat build/tests-cloud.txt; \
 	wait $$integration || failed=$$?; cat build/tests-integration.txt; \
 	wait $$unit || failed=$$?; cat build/tests-unit.txt; \
 	exit $$failed

@@ -1,7 +1,11 @@
 """What every test process needs before anything else is imported."""
 
+import logging
 import os
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 # gRPC's core takes part in every fork, and now and then aborts the child before it has become the command that a test
 # wanted to start. No test forks and goes on in Python, so the core need not care.
@@ -10,3 +14,12 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background deaf to SIGINT, and children inherit that; some tests interrupt them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _as_loud_as_before() -> Iterator[None]:
+    """A command that a test runs in its own process sets how loud its logs are, for all tests after it."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)

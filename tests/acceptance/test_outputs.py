@@ -78,6 +78,7 @@ def test_o1_sur_gard_carries_alarms_and_an_output_is_tested_on_standby_too(group
     assert group.sinks["spare1"].alarms == [Told("0B09", 1, "601", 0, 0)]
 
 
+@pytest.mark.full
 def test_o1_after_four_attempts_only_heartbeats_until_one_is_answered(group: Group) -> None:
     """The spare's ARC is well, so it would take over; the pause of moves keeps the host at work."""
     host, sink = group.receiver("host"), group.sinks["host"]
@@ -100,6 +101,7 @@ def test_o1_after_four_attempts_only_heartbeats_until_one_is_answered(group: Gro
         host.cli("resume")
 
 
+@pytest.mark.full
 def test_f3_a_paused_required_output_hands_the_work_over_and_resume_brings_it_back(group: Group) -> None:
     host = group.receiver("host")
     host.cli("output", "pause", "arc", "--yes")
@@ -113,6 +115,7 @@ def test_f3_a_paused_required_output_hands_the_work_over_and_resume_brings_it_ba
     group.system.await_working("host", 45)
 
 
+@pytest.mark.full
 def test_f6_a_killed_host_loses_no_alarm_over_sur_gard(group: Group) -> None:
     group.publish(5)
     group.receiver("host").kill()
@@ -125,6 +128,7 @@ def test_f6_a_killed_host_loses_no_alarm_over_sur_gard(group: Group) -> None:
     assert published <= received <= published + WINDOW
 
 
+@pytest.mark.full
 def test_o1_dc09_goes_over_udp_as_sia_dcs_to_pysiaalarm(tmp_path: Path) -> None:
     heard: list[SIAEvent] = []
     client = SIAClient("127.0.0.1", 0, [SIAAccount("0B01")], heard.append, protocol=CommunicationsProtocol.UDP)

@@ -102,6 +102,7 @@ def test_a5_what_the_arc_refuses_is_set_aside_told_passed_and_sent_again(
     assert "ALARM_NOT_SET_ASIDE" in again.stderr
 
 
+@pytest.mark.full
 def test_a5_a_nak_sets_nothing_aside_and_is_told_as_a_problem_of_clocks(
     system: System, host: Receiver, panels: list[Panel], arc: Sink
 ) -> None:
@@ -117,6 +118,7 @@ def test_a5_a_nak_sets_nothing_aside_and_is_told_as_a_problem_of_clocks(
     until(lambda: "NAK" not in advice(host), 5, "the problem is gone")
 
 
+@pytest.mark.full
 def test_timing_4_an_alarm_with_which_the_host_dies_again_and_again_is_set_aside(
     system: System, host: Receiver, panels: list[Panel], arc: Sink
 ) -> None:

@@ -193,5 +193,5 @@ class BackupAndSync(RuleBasedStateMachine):
 
 TestB3B4B5BackupAndSync = BackupAndSync.TestCase
 TestB3B4B5BackupAndSync.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

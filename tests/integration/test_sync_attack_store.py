@@ -147,6 +147,7 @@ async def test_b7_a_host_from_an_old_disk_image_overwrites_nothing_and_is_told(t
             assert (await copy_of(host))[2] == after[2]
 
 
+@pytest.mark.full
 async def test_g8_b7_an_old_host_that_comes_back_from_an_image_changes_nothing_of_the_promoted_ones(
     tmp_path: Path,
 ) -> None:
@@ -192,6 +193,7 @@ async def remove(desk: Desk, receiver_id: str) -> None:
     await desk.call(desk.roles.RemoveMember, request)
 
 
+@pytest.mark.full
 async def test_s2_a_spare_of_another_account_gets_nothing_of_this_one(tmp_path: Path) -> None:
     (other,) = new_accounts("other", 1)
     async with AsyncExitStack() as stack:
@@ -225,6 +227,7 @@ async def test_s2_a_spare_of_another_account_gets_nothing_of_this_one(tmp_path: 
             assert lineage not in str(frames)
 
 
+@pytest.mark.full
 async def test_b2_on_a_spare_every_edit_is_refused_with_the_host_in_the_error(tmp_path: Path) -> None:
     async with attacked(tmp_path) as scene:
         host_id = (await scene.host.status()).receiver.receiver_id

@@ -166,7 +166,7 @@ class Incoming:
             WrongDigests: it does not.
         """
         with _reading(self._database.path) as connection:
-            proof = _proof(connection)
+            proof = _proof(connection, arrival.header.whole)
         if wrong := differing(proof.digests, arrival.digests):
             raise WrongDigests(wrong)
         return proof
@@ -250,17 +250,20 @@ _UNCHANGED = (
 )
 
 
-def _proof(connection: sqlite3.Connection) -> _Proof:
+def _proof(connection: sqlite3.Connection, whole: Sequence[RecordKind]) -> _Proof:
+    """Of kinds that came whole all buckets are digested anew: it may be what is known of them that is wrong."""
     known: dict[int, dict[int, tuple[int, bytes]]] = {int(kind): {} for kind in RecordKind}
     for kind, bucket, count, sha256 in connection.execute("SELECT kind, bucket, count, sha256 FROM bucket"):
         known[kind][bucket] = (count, sha256)
     changed = []
     touched = connection.execute("SELECT DISTINCT kind, bucket FROM incoming INDEXED BY incoming_bucket").fetchall()
-    for kind, bucket in touched:
+    anew = {(int(kind), bucket) for kind in whole for bucket in range(BUCKETS)}
+    for kind, bucket in sorted({*anew, *((row[0], row[1]) for row in touched)}):
         rows = connection.execute(_OF_BUCKET, {"kind": kind, "bucket": bucket}).fetchall()
         found = (len(rows), bucket_digest((name.encode(), record) for name, record in rows))
-        known[kind][bucket] = found
-        changed.append((kind, bucket, *found))
+        if known[kind].get(bucket, (0, EMPTY_BUCKET)) != found:
+            known[kind][bucket] = found
+            changed.append((kind, bucket, *found))
     others = connection.execute(f"{_OTHER} LIMIT {FEW + 1}").fetchall()
     few = others if len(others) <= FEW else None
     return _Proof(changed, tuple(_digest(kind, known[int(kind)]) for kind in RecordKind), few)

@@ -63,7 +63,7 @@ async def test_f3_a_silent_holder_is_lost_though_its_stream_stands(channel: grpc
     await scene.spare.until_working()
     assert SUSPECT - 0.2 <= time.monotonic() - silent < LEASE
     assert not line.ended
-    assert line.states[-1].ended_through == 2
+    await until(lambda: line.states[-1].ended_through == 2, "it is told that its epoch has ended")
 
 
 @together
