@@ -54,11 +54,13 @@ run: $(READY) ## Run cloud, four receivers, ARC and devices, with a failover (ON
 	@$(BIN)/hotspare-sim demo $(if $(filter-out 0 no,$(ONCE)),--once)
 
 # Four at once, for most of the time tests wait; those that need processors give way. Each one tells its results whole.
+BESIDE = tests/integration/cloud $(wildcard tests/integration/test_cli_*.py tests/integration/test_sim_*.py)
+
 define tests-together
 	@mkdir -p build
 	@nice -n 19 $(PYTEST) $(1) tests/simulation tests/unit >build/tests-unit.txt 2>&1 & unit=$$!; \
-	$(PYTEST) $(1) tests/integration/cloud >build/tests-cloud.txt 2>&1 & cloud=$$!; \
-	$(PYTEST) $(1) tests/integration --ignore=tests/integration/cloud >build/tests-integration.txt 2>&1 & integration=$$!; \
+	$(PYTEST) $(1) $(BESIDE) >build/tests-cloud.txt 2>&1 & cloud=$$!; \
+	$(PYTEST) $(1) tests/integration $(BESIDE:%=--ignore=%) >build/tests-integration.txt 2>&1 & integration=$$!; \
 	trap 'kill -INT $$unit $$cloud $$integration 2>/dev/null' INT TERM; \
 	$(PYTEST) $(1) tests --ignore=tests/simulation --ignore=tests/unit --ignore=tests/integration; failed=$$?; \
 	wait $$cloud || failed=$$?; cat build/tests-cloud.txt; \
