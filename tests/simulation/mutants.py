@@ -462,7 +462,7 @@ MUTANTS = _named(
     Mutant(_a_proof_reaches_all_processes, "losses", 43),
     Mutant(_the_holder_itself_is_taken_for_a_new_process, "losses", 13),
     Mutant(_the_word_of_a_dead_process_counts, "losses", 56),
-    Mutant(_a_step_half_done_on_a_full_disk, "order of a change", 1),
+    Mutant(_a_step_half_done_on_a_full_disk, "order of a change", 462),
     Mutant(_failback_without_delay, "F4", 1),
     Mutant(_a_loss_moves_while_paused, "F8", 27),
     Mutant(_failback_from_a_pinned_one, "F8", 34),
