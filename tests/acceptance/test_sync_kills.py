@@ -85,7 +85,8 @@ def made(group: System) -> Iterator[list[str]]:
     made: list[str] = [f"d{number:05}" for number in range(count_at(group, "host") - 1)]
     yield made
     await_equal(group)
-    assert count_at(group, "spare1") == len(made) + 1
+    # The answer to the very last one may have been lost with the process, with nobody left who asked again.
+    assert count_at(group, "spare1") - (len(made) + 1) in (0, 1)
 
 
 def count_at(group: System, role: str) -> int:
