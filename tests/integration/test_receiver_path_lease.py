@@ -70,6 +70,22 @@ async def test_timing_1_beats_are_numbered_on_over_a_new_stream(receiver: Receiv
     assert numbers == sorted(set(numbers))
 
 
+async def test_f7_a_pull_that_is_replaced_does_not_take_its_successor_down_with_it(
+    receiver: Receiver, cloud: FakeCloud
+) -> None:
+    receiver.start()
+    for number in range(1, 21):
+        await until(lambda: receiver.path.snapshot().pull.open)
+        opened = len(cloud.opens)
+        receiver.path.reconnect()
+        await until(lambda opened=opened: len(cloud.opens) > opened)  # type: ignore[misc]
+        cloud.publish(stored_alarm(number))
+        # Told on the stream that is open now: no later one has to say it again.
+        await until(lambda number=number: cloud.confirmed[-1:] == [number])  # type: ignore[misc]
+        assert len(cloud.opens) == opened + 1
+    assert sorted(set(cloud.confirmed)) == list(range(1, 21))
+
+
 async def test_f7_when_the_lease_runs_out_nothing_more_is_written(
     receiver: Receiver, cloud: FakeCloud, arc: FakeArc
 ) -> None:

@@ -103,6 +103,7 @@ class Pull:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        self._stream = None
 
     def changed(self) -> None:
         """The epoch to pull under may have changed, or what there is to tell."""
@@ -177,7 +178,9 @@ class Pull:
             elif error.code() is not grpc.StatusCode.CANCELLED:
                 log_event(_log, logging.INFO, "pull_lost", pull_id=stream.pull_id, problem=describe(error))
         finally:
-            self._stream = None
+            # A pull that was stopped ends when the next one may have begun.
+            if self._stream is stream:
+                self._stream = None
             call.cancel()
         return stream.of_use
 
