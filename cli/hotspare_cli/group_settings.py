@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hotspare_cli.spans import SPAN
+from hotspare_rpc.spans import SPAN
 
 
 @dataclass(frozen=True)

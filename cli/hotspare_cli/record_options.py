@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hotspare_cli.errors import usage_error
-from hotspare_cli.spans import SPAN
 from hotspare_model.kinds import Field, Form, Kind, OnDelete, referring, template_fields
+from hotspare_rpc.spans import SPAN
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Values = dict[str, Any]

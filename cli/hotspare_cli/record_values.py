@@ -6,9 +6,9 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from hotspare_cli.spans import exact
 from hotspare_cli.words import NONE, yes_no
 from hotspare_model.kinds import Field, Form
+from hotspare_rpc.spans import exact
 
 
 def fill(message: Message, field: Field, value: Any) -> None:

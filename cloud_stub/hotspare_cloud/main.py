@@ -1,48 +1,22 @@
 """The command `hotspare-cloud`. gRPC is imported late, so that `--help` is instant."""
 
 import asyncio
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hotspare_rpc.cli_args import ADDRESS, tls_options
+from hotspare_rpc.spans import SPAN
 
 DATA = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 DISK_FLOOR_MB = 512
-
-UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-
-
-if TYPE_CHECKING:  # generic for the checker; not yet so in every release of click that we allow
-    _SpanParam = click.ParamType[timedelta]
-else:
-    _SpanParam = click.ParamType
-
-
-class SpanType(_SpanParam):
-    """A span on the command line: `30m`, `12h`, `7d`."""
-
-    name = "SPAN"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read the text; its range is checked by who uses it."""
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"([0-9]{1,6})([mhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is no span: give a number with its unit (m, h, d), such as 7d", param, ctx)
-        return int(found[1]) * UNITS[found[2]]
-
-
-SPAN = SpanType()
 
 
 @click.group()

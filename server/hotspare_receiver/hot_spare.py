@@ -62,7 +62,7 @@ class HotSpare:
         on_role: Callable[[], None],
         on_way: Callable[[], None],
         *,
-        clear_copy: Callable[[], Awaitable[int]] | None = None,
+        clear_copy: Callable[[], Awaitable[int]],
     ) -> None:
         """`introduce` tells who this receiver is.
 
@@ -77,7 +77,7 @@ class HotSpare:
         self._count_records = count_records
         self._on_role = on_role
         self._on_way = on_way
-        self._clear = clear_copy or _nothing
+        self._clear = clear_copy
         self.lock = asyncio.Lock()
         self.expulsion: Expulsion | None = None
         self._goodbye_wake = asyncio.Event()
@@ -446,7 +446,3 @@ def dual_connection_not_allowed(role: Role) -> HotspareError:
 
 def _confirmation_required(clears: str) -> HotspareError:
     return HotspareError(Reason.CONFIRMATION_REQUIRED, f"this clears {clears}: confirm it explicitly", clears=clears)
-
-
-async def _nothing() -> int:
-    return 0

@@ -1,7 +1,6 @@
 """An ARC's automation software: takes DC-09 over TCP, writes down what came, and acknowledges it."""
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -11,10 +10,10 @@ from typing import Any
 
 from hotspare_model.dc09_errors import TooLongError
 from hotspare_model.dc09_stream import FrameSplitter
-from hotspare_rpc.address import Address, ListenError
 from hotspare_sim.core.answers import Answer, Answered, Fault, Message, answer_to, log_entry, read_message
 from hotspare_sim.core.repeats import Repeats
 from hotspare_sim.line_log import LineLog
+from hotspare_sim.line_server import LineServer, peer_of
 
 READ_SIZE = 65536
 TAKEN = frozenset({str(Answered.ACK), str(Fault.TWICE)})
@@ -66,7 +65,7 @@ class Counts:
         return " ".join(f"{name}={count}" for name, count in vars(self).items())
 
 
-class ArcServer:
+class ArcServer(LineServer):
     """Serves any number of connections; answers the messages of each in their order."""
 
     def __init__(
@@ -78,6 +77,7 @@ class ArcServer:
         complain: Callable[[str], None] = lambda problem: None,
     ) -> None:
         """`complain` is told, in words, when the log can't be written; the message then gets no answer."""
+        super().__init__()
         self.counts = Counts()
         self._keys = keys or Keys()
         self._behaviour = behaviour or Behaviour()
@@ -85,46 +85,11 @@ class ArcServer:
         self._log = log or LineLog(None)
         self._complain = complain
         self._repeats = Repeats()
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def start(self, listen: Address) -> Address:
-        """Serve; returns the address with the real port. Raises ListenError."""
-        try:
-            self._server = await asyncio.start_server(self._connected, listen.host, listen.port)
-        except OSError as problem:
-            raise ListenError(f"cannot listen at {listen}: {problem.strerror or problem}") from problem
-        return Address(listen.host, self._server.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        """Take no more, and close all connections."""
-        if self._server is None:
-            return
-        self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        self._server = None
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        self.counts.connections += 1
-        try:
-            await self._serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            # The other side is gone, or we stop: asyncio would report either as an error of ours.
-            writer.transport.abort()
-        finally:
-            self._connections.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.counts.connections += 1
         splitter = FrameSplitter()
-        peer = _peer(writer)
+        peer = peer_of(writer)
         while chunk := await reader.read(READ_SIZE):
             try:
                 frames = splitter.feed(chunk)
@@ -185,8 +150,3 @@ class ArcServer:
             if answer.answered in TAKEN:
                 self.counts.acknowledged += 1
                 self.counts.repeated += self._repeats.saw(header.account or "", header.sequence)
-
-
-def _peer(writer: asyncio.StreamWriter) -> str:
-    name = writer.get_extra_info("peername")
-    return str(Address(name[0], name[1])) if name else ""

@@ -1,7 +1,6 @@
 """An ARC's automation software: takes Sur-Gard over TCP, writes down what came, and acknowledges it."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,17 +16,17 @@ from hotspare_model.surgard import (
     SurgardError,
     parse_message,
 )
-from hotspare_rpc.address import Address, ListenError
 from hotspare_sim.arc import Behaviour, Counts
 from hotspare_sim.core.answers import RUBBISH, Answered, Fault
 from hotspare_sim.line_log import LineLog
+from hotspare_sim.line_server import LineServer, peer_of
 
 READ_SIZE = 65536
 FAULTS = frozenset({Fault.MUTE, Fault.RUBBISH, Fault.CLOSE, Fault.NAK, Fault.LATE, Fault.TWICE})
 """Those that Sur-Gard can have: it has no half answers, and none with a sequence."""
 
 
-class SurgardServer:
+class SurgardServer(LineServer):
     """Serves any number of connections; answers the messages of each in their order.
 
     Repeated alarms are not counted: the format can't tell one from an alarm that happened twice.
@@ -41,40 +40,17 @@ class SurgardServer:
         complain: Callable[[str], None] = lambda problem: None,
     ) -> None:
         """`complain` is told, in words, when the log can't be written; the message then gets no answer."""
+        super().__init__()
         self.counts = Counts()
         self._behaviour = behaviour or Behaviour()
         self._fault_left = self._behaviour.fault_count
         self._log = log or LineLog(None)
         self._complain = complain
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
 
-    async def start(self, listen: Address) -> Address:
-        """Serve; returns the address with the real port. Raises ListenError."""
-        try:
-            self._server = await asyncio.start_server(self._connected, listen.host, listen.port)
-        except OSError as problem:
-            raise ListenError(f"cannot listen at {listen}: {problem.strerror or problem}") from problem
-        return Address(listen.host, self._server.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        """Take no more, and close all connections."""
-        if self._server is None:
-            return
-        self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        self._server = None
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.counts.connections += 1
         splitter = MessageSplitter()
-        name = writer.get_extra_info("peername")
-        peer = str(Address(name[0], name[1])) if name else ""
+        peer = peer_of(writer)
         try:
             while data := await reader.read(READ_SIZE):
                 for raw in splitter.feed(data):
@@ -82,14 +58,6 @@ class SurgardServer:
                         return
         except SurgardError:
             self.counts.refused += 1
-        except (OSError, asyncio.CancelledError):
-            # The other side is gone, or we stop: asyncio would report either as an error of ours.
-            writer.transport.abort()
-        finally:
-            self._connections.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
 
     async def _handle(self, raw: bytes, peer: str, writer: asyncio.StreamWriter) -> bool:
         """Take one message; False when the connection is to end."""

@@ -13,10 +13,10 @@ from hotspare.v1.role_service_pb2 import GetGroupSettingsResponse, UpdateGroupSe
 from hotspare_cli.group_settings import SETTINGS, Setting
 from hotspare_cli.layout import Grid, Lines, cell
 from hotspare_cli.screen import plain
-from hotspare_cli.spans import SPAN, parse_span
 from hotspare_cli.views.group_settings import changed_view, group_settings_view
 from hotspare_model.errors import HotspareError
 from hotspare_model.group import GroupSettings, updated
+from hotspare_rpc.spans import SPAN, parse_span
 from hotspare_rpc.wire import group_settings_to_proto
 
 

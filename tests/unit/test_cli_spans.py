@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotspare_cli.errors import CliError, ExitCode
-from hotspare_cli.spans import exact, moment, parse_span
+from hotspare_cli.moments import moment
+from hotspare_rpc.spans import exact, parse_span
 
 NOW = datetime(2026, 11, 22, 16, 4, 26, tzinfo=UTC)
 

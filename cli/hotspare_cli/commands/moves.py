@@ -6,8 +6,8 @@ import click
 
 from hotspare_cli.errors import usage_error
 from hotspare_cli.hints import THROUGH_RECEIVER
+from hotspare_cli.moments import moment
 from hotspare_cli.options import OutputForm, Target, confirm, on_terminal, output_option, reason_option, yes_option
-from hotspare_cli.spans import moment
 
 _MAY_HAVE_BEGUN = "It may have begun all the same: hotspare members tells who works, hotspare history what was asked."
 _MAY_BE_DONE = "It may have been done all the same: look at hotspare members."

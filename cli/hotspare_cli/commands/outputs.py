@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from hotspare_cli.options import FILE, OutputForm, Target, confirm, output_option, yes_option
-from hotspare_cli.spans import SPAN
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS
+from hotspare_rpc.spans import SPAN
 
 KINDS = ("sia-dc09", "surgard")
 TEST_DEADLINE = 30.0

@@ -9,8 +9,8 @@ from hotspare.v1.group_pb2 import GroupSettings
 from hotspare.v1.role_service_pb2 import GetGroupSettingsResponse, UpdateGroupSettingsResponse
 from hotspare_cli.group_settings import SETTINGS, Setting
 from hotspare_cli.layout import Cell, Grid, Lines, Part, Tone, grid
-from hotspare_cli.spans import exact
 from hotspare_cli.words import NONE
+from hotspare_rpc.spans import exact
 
 
 def group_settings_view(response: GetGroupSettingsResponse) -> Iterator[Part]:

@@ -1,24 +1,19 @@
 """RoleService: who is in the group, who works, and the life lines."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
-from hotspare.v1 import group_pb2, role_service_pb2, role_service_pb2_grpc
+from hotspare.v1 import group_pb2, role_service_pb2
 from hotspare_cloud import roster, verbs
-from hotspare_cloud.attendance import AttendSession
 from hotspare_cloud.core.admission import Membership, check_join
-from hotspare_cloud.core.state import Attended, Beat, Kind, Note
-from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory, shutting_down
+from hotspare_cloud.core.state import Kind, Note
 from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
 from hotspare_cloud.intake import UUID_FORM
 from hotspare_cloud.services import convert
-from hotspare_cloud.services.callers import ADMIN, OPERATOR, VIEWER, Callers, Context, ReceiverCaller
+from hotspare_cloud.services.attend import MAX_EPOCH, LifeLines, described
+from hotspare_cloud.services.callers import ADMIN, OPERATOR, VIEWER, Context, ReceiverCaller
 from hotspare_cloud.services.paging import decode_number, encode_token, page_size
-from hotspare_cloud.services.streams import first_of
-from hotspare_cloud.store.base import Store
+from hotspare_cloud.services.streams import woken
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import Role
 from hotspare_rpc.text import printable
@@ -29,26 +24,12 @@ from hotspare_rpc.wire import (
     timestamp_from_proto,
 )
 
-MAX_EPOCH = 2**62
-"""What fits into the store. What a receiver claims to have seen is taken over far below it, see core.decide."""
-
-MAX_START = 2**53
-"""More starts than any machine sees; and counting on above it still fits into the store."""
-
 MEMBERS_PAGE = 100
 DETAIL_LIMIT = 256
 
-Request = role_service_pb2.AttendRequest
-Response = role_service_pb2.AttendResponse
 
-
-class RoleService(role_service_pb2_grpc.RoleServiceServicer):
+class RoleService(LifeLines):
     """See role_service.proto."""
-
-    def __init__(self, callers: Callers, directory: Directory, store: Store) -> None:
-        self._callers = callers
-        self._directory = directory
-        self._store = store
 
     async def JoinGroup(
         self, request: role_service_pb2.JoinGroupRequest, context: Context
@@ -60,7 +41,7 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
             raise field_invalid("role", "must be HOST, SPARE_1, SPARE_2 or SPARE_3")
         if request.promote and role is not Role.HOST:
             raise field_invalid("promote", "goes with the role HOST alone")
-        wish = _described(request.receiver, caller.receiver_id, role)
+        wish = described(request.receiver, caller.receiver_id, role)
         group, member = await self._join(caller, wish, request.sub_account, promote=request.promote)
         return role_service_pb2.JoinGroupResponse(
             member=self._row(group, member, caller.receiver_id),
@@ -110,12 +91,6 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         check_join(wish, group.row.sub_account, others, self._other_hosts(group))
         why = f"{host.name}, for {spare.name} is promoted"
         await self._remove(group, host.receiver_id, Kind.MEMBER_REMOVED, why, operator, connected_too=False)
-
-    async def _end_alone(self, caller: ReceiverCaller, why: str, *, but: Group | None = None) -> None:
-        """Let a receiver work alone nowhere, but in one group."""
-        for group in self._directory.groups_alone(caller.arc_id, caller.receiver_id):
-            if group is not but:
-                await self._remove(group, caller.receiver_id, Kind.MEMBER_LEFT, why, caller.operator)
 
     def _other_hosts(self, group: Group) -> tuple[str, ...]:
         return tuple(
@@ -180,15 +155,6 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         )
         return role_service_pb2.RemoveMemberResponse(group=convert.group_to_proto(group))
 
-    async def _remove(
-        self, group: Group, receiver_id: str, kind: Kind, detail: str, operator: str, *, connected_too: bool = True
-    ) -> None:
-        removed = HotspareError(
-            Reason.NOT_A_MEMBER, "this receiver was removed from the group", receiver_id=receiver_id
-        )
-        note = Note(kind, receiver_id, detail, operator)
-        await roster.leave(group, [receiver_id], {}, removed, note, connected_too=connected_too)
-
     def _row(self, group: Group, member: Membership, asking: str = "") -> group_pb2.Member:
         """A member as it is now, and whether the end of a rotation would shut it out."""
         row = convert.member_to_proto(group, member, asking)
@@ -219,29 +185,12 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
     ) -> AsyncIterator[role_service_pb2.WatchMembersResponse]:
         """See role_service.proto."""
         group, asking = self._callers.group(context, VIEWER, request.arc_id, request.sub_account)
-        changed = asyncio.Event()
-        changed.set()
-        ended: list[HotspareError] = []
-
-        def end(error: HotspareError) -> None:
-            ended.append(error)
-            changed.set()
-
-        group.watchers.add(changed.set)
-        try:
-            with self._callers.lasting(context, end):
-                while True:
-                    await changed.wait()
-                    changed.clear()
-                    if self._directory.stopped.is_set():
-                        raise shutting_down()
-                    if ended:
-                        raise ended[0]
-                    yield role_service_pb2.WatchMembersResponse(
-                        group=convert.group_to_proto(group), members=self._rows(group, asking)
-                    )
-        finally:
-            group.watchers.discard(changed.set)
+        with woken(self._directory, self._callers, context, group) as wakes:
+            while True:
+                await wakes.wait()
+                yield role_service_pb2.WatchMembersResponse(
+                    group=convert.group_to_proto(group), members=self._rows(group, asking)
+                )
 
     async def GetGroupSettings(
         self, request: role_service_pb2.GetGroupSettingsRequest, context: Context
@@ -327,94 +276,6 @@ class RoleService(role_service_pb2_grpc.RoleServiceServicer):
         operator = self._callers.operator_name(context, asking)
         return group, verbs.Wish(printable(operator, 64), printable(detail, DETAIL_LIMIT), request_id)
 
-    # The life lines.
-
-    async def Attend(self, request_iterator: AsyncIterator[Request], context: Context) -> AsyncIterator[Response]:
-        """See role_service.proto."""
-        caller = self._callers.receiver(context)
-        hello = (await first_of(request_iterator, "hello", self._directory.stopped)).hello
-        # The role is the stored one; the one here is never looked at.
-        _check_hello(hello)
-        member = replace(
-            _described(hello.receiver, caller.receiver_id, Role.HOST, generation=hello.generation),
-            incarnation=hello.incarnation,
-            start=hello.start,
-            folder_id=hello.folder_id,
-        )
-        group = self._directory.group_of_member(caller.arc_id, caller.receiver_id)
-        if group is None:
-            group = self._directory.group(caller.arc_id, hello.sub_account or DEFAULT_SUB_ACCOUNT)
-            if hello.generation == 0:
-                await self._admit_alone(caller, group, member)
-        session = await group.attend(
-            member,
-            Attended(caller.receiver_id, hello.incarnation, hello.highest_epoch, hello.released_through),
-        )
-        reader = asyncio.create_task(self._read(request_iterator, group, session))
-        try:
-            with self._callers.lasting(context, session.end):
-                while (state := await session.next_state()) is not None:
-                    yield convert.state_to_proto(state)
-        finally:
-            reader.cancel()
-            await group.part(session)
-
-    @finished
-    async def _admit_alone(self, caller: ReceiverCaller, group: Group, member: Membership) -> None:
-        """Let a receiver without a role work in this group, and in no other one any more (G7)."""
-        async with self._directory.membership_lock:
-            if self._directory.group_of_member(caller.arc_id, caller.receiver_id) is None:
-                await self._end_alone(caller, "it moved to another sub account", but=group)
-                await roster.admit_alone(group, member)
-
-    async def _read(self, requests: AsyncIterator[Request], group: Group, session: AttendSession) -> None:
-        try:
-            async for request in requests:
-                if request.WhichOneof("frame") != "beat":
-                    raise HotspareError(Reason.STREAM_PROTOCOL, "expected `beat` after `hello`", expected="beat")
-                beat = request.beat
-                event = Beat(
-                    receiver_id=session.receiver_id,
-                    incarnation=session.incarnation,
-                    number=beat.number,
-                    epoch=beat.epoch,
-                    echo_sent=None,
-                    released_through=beat.released_through,
-                    wants_release=beat.wants_release,
-                    healthy=beat.HasField("health") and not beat.health.problems,
-                    in_sync=group.may_return(session.receiver_id, beat.sync_state),
-                )
-                await group.beat(session, event, (beat.echo_boot, beat.echo_number), convert.report_from_proto(beat))
-            session.finish()
-        except Exception as error:
-            # Also a defect: a stream that is deaf must not stay open.
-            session.end(error)
-
-
-def _described(info: group_pb2.ReceiverInfo, receiver_id: str, role: Role, *, generation: int = 0) -> Membership:
-    """A receiver as it describes itself. Raises HotspareError FIELD_INVALID."""
-    if not UUID_FORM.fullmatch(info.receiver_id):
-        raise field_invalid("receiver.receiver_id", "must be a UUID")
-    if info.receiver_id != receiver_id:
-        raise field_invalid("receiver.receiver_id", "must be that of the credentials")
-    for name, most in (("machine_id", 128), ("name", 64), ("address", 255), ("software_version", 64)):
-        if len(getattr(info, name)) > most:
-            raise field_invalid(f"receiver.{name}", f"must have at most {most} characters")
-    if not info.machine_id:
-        raise field_invalid("receiver.machine_id", "must be there")
-    return Membership(
-        receiver_id=receiver_id,
-        role=role,
-        generation=generation,
-        name=printable(info.name, 64) or receiver_id[:8],
-        machine_id=info.machine_id,
-        address=printable(info.address, 255),
-        software_version=printable(info.software_version, 64),
-        dual_connection=info.dual_connection,
-        own_account_number=printable(info.own_account_number, 16),
-        joined_at=time.time(),
-    )
-
 
 def _target(request: role_service_pb2.SwitchoverRequest) -> str | Role:
     """Whom a switchover means. Raises HotspareError FIELD_INVALID."""
@@ -434,15 +295,3 @@ def _bound(request: role_service_pb2.ListTransitionsRequest, name: str) -> float
     if time is None:
         raise field_invalid(name, "must be a time between the years 1 and 9999")
     return time.timestamp()
-
-
-def _check_hello(hello: Request.Hello) -> None:
-    if not 1 <= len(hello.incarnation) <= 64:
-        raise field_invalid("incarnation", "must be 1 to 64 characters")
-    if len(hello.folder_id) > 64:
-        raise field_invalid("folder_id", "must have at most 64 characters")
-    if not 1 <= hello.start <= MAX_START:
-        raise field_invalid("start", f"must be from 1 to {MAX_START}")
-    for name in ("highest_epoch", "released_through"):
-        if getattr(hello, name) > MAX_EPOCH:
-            raise field_invalid(name, f"must be at most {MAX_EPOCH}")

@@ -11,6 +11,7 @@ from hotspare_cloud.directory import Directory, shutting_down
 from hotspare_cloud.group import Group
 from hotspare_cloud.services.backup_convert import news_to_proto
 from hotspare_cloud.services.callers import Callers, Context, ReceiverCaller
+from hotspare_cloud.services.streams import woken
 from hotspare_cloud.store.base_records import Backup, RecordStore
 from hotspare_model.digest import RecordKind
 from hotspare_model.errors import HotspareError, Reason, field_invalid
@@ -115,37 +116,22 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
         """See sync_service.proto. The newest comes once more when a kind of it was found damaged."""
         caller = self._callers.receiver(context)
         group = self._group(caller)
-        changed, news = asyncio.Event(), asyncio.Event()
-        changed.set()
+        news = asyncio.Event()
         news.set()
+        with woken(self._directory, self._callers, context, group) as wakes:
 
-        def tell() -> None:
-            news.set()
-            changed.set()
+            def tell() -> None:
+                news.set()
+                wakes.wake()
 
-        ended: list[HotspareError] = []
-
-        def end(error: HotspareError) -> None:
-            ended.append(error)
-            changed.set()
-
-        group.watchers.add(changed.set)
-        try:
-            with self._callers.lasting(context, end), self._backups.watching(group, tell):
+            with self._backups.watching(group, tell):
                 while True:
-                    await changed.wait()
-                    changed.clear()
-                    if ended:
-                        raise ended[0]
-                    if self._directory.stopped.is_set():
-                        raise shutting_down()
+                    await wakes.wait()
                     if self._group(caller) is not group:
                         raise _no_member(caller)
                     if news.is_set():
                         news.clear()
                         yield news_to_proto(await self._backups.newest(group))
-        finally:
-            group.watchers.discard(changed.set)
 
     def _group(self, caller: ReceiverCaller) -> Group:
         """The group whose copy a receiver follows.

@@ -4,16 +4,16 @@ PushChanges is the cloud's alone.
 """
 
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from hotspare.v1 import backup_service_pb2, backup_service_pb2_grpc
 from hotspare_model.errors import field_invalid
-from hotspare_receiver.clients.cloud import CALL_TIMEOUT, CloudClient
+from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.clients.members import MembersWatch
 from hotspare_receiver.clients.restore import Restorer
 from hotspare_receiver.services.editable import check_editable
+from hotspare_receiver.services.passing import Passing
 from hotspare_receiver.status import StatusBoard
 from hotspare_receiver.store.settings import SettingsStore
 from hotspare_receiver.store.tokens import TokenRole
@@ -21,8 +21,6 @@ from hotspare_receiver.tokens import Operator, Tokens
 
 DIFF_TIMEOUT = 10.0
 """Seconds, as the contract's deadline has it."""
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,7 @@ class BackupServicer(backup_service_pb2_grpc.BackupServiceServicer):
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._passing = Passing(parts.cloud, parts.settings)
 
     async def GetBackup(
         self, request: backup_service_pb2.GetBackupRequest, context: Any
@@ -50,14 +49,14 @@ class BackupServicer(backup_service_pb2_grpc.BackupServiceServicer):
         operator = self._parts.tokens.admit(context, TokenRole.VIEWER)
         if not request.cloud:
             return backup_service_pb2.GetBackupResponse(backup=await self._parts.board.backup())
-        return await self._pass_on(self._parts.cloud.backups().GetBackup, request, context, operator)
+        return await self._passing.on(self._parts.cloud.backups().GetBackup, request, context, operator)
 
     async def ListBackupRevisions(
         self, request: backup_service_pb2.ListBackupRevisionsRequest, context: Any
     ) -> backup_service_pb2.ListBackupRevisionsResponse:
         """The revisions that the cloud keeps."""
         operator = self._parts.tokens.admit(context, TokenRole.VIEWER)
-        return await self._pass_on(self._parts.cloud.backups().ListBackupRevisions, request, context, operator)
+        return await self._passing.on(self._parts.cloud.backups().ListBackupRevisions, request, context, operator)
 
     async def DiffBackupRevisions(
         self, request: backup_service_pb2.DiffBackupRevisionsRequest, context: Any
@@ -65,7 +64,7 @@ class BackupServicer(backup_service_pb2_grpc.BackupServiceServicer):
         """What differs between two of them."""
         operator = self._parts.tokens.admit(context, TokenRole.VIEWER)
         method = self._parts.cloud.backups().DiffBackupRevisions
-        return await self._pass_on(method, request, context, operator, DIFF_TIMEOUT)
+        return await self._passing.on(method, request, context, operator, DIFF_TIMEOUT)
 
     async def RestoreBackup(
         self, request: backup_service_pb2.RestoreBackupRequest, context: Any
@@ -93,25 +92,3 @@ class BackupServicer(backup_service_pb2_grpc.BackupServiceServicer):
         except ValueError:
             raise field_invalid("request_id", "must be a UUID") from None
         return operator
-
-    async def _pass_on(
-        self,
-        method: Callable[..., Awaitable[Answer]],
-        request: Any,
-        context: Any,
-        operator: Operator,
-        timeout: float = CALL_TIMEOUT,
-    ) -> Answer:
-        """Ask the cloud the same about this receiver's own group, for no longer than the caller waits.
-
-        Raises:
-            HotspareError: the cloud's own, CLOUD_UNREACHABLE.
-        """
-        asked = type(request)()
-        asked.CopyFrom(request)
-        settings = self._parts.settings
-        # Who has a role is asked for no sub account: its group is that of the role.
-        asked.arc_id, asked.sub_account = "", "" if settings.role is not None else settings.settings.sub_account
-        left = context.time_remaining()
-        timeout = timeout if left is None else min(timeout, left)
-        return await self._parts.cloud.call(method, asked, operator=operator.name, timeout=timeout)

@@ -3,19 +3,17 @@
 The stream of alarms itself is the cloud's alone.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from hotspare.v1 import alarm_pull_service_pb2, alarm_pull_service_pb2_grpc
-from hotspare_receiver.clients.cloud import CALL_TIMEOUT, CloudClient
+from hotspare_receiver.clients.cloud import CloudClient
+from hotspare_receiver.services.passing import Passing
 from hotspare_receiver.store.settings import SettingsStore
 from hotspare_receiver.store.tokens import TokenRole
-from hotspare_receiver.tokens import Operator, Tokens
+from hotspare_receiver.tokens import Tokens
 
 LIST_TIMEOUT = 10.0
 """Seconds, as the contract's deadline has it."""
-
-Answer = TypeVar("Answer")
 
 
 class QueueServicer(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
@@ -24,46 +22,25 @@ class QueueServicer(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
     def __init__(self, tokens: Tokens, cloud: CloudClient, settings: SettingsStore) -> None:
         self._tokens = tokens
         self._cloud = cloud
-        self._settings = settings
+        self._passing = Passing(cloud, settings)
 
     async def ListQueue(
         self, request: alarm_pull_service_pb2.ListQueueRequest, context: Any
     ) -> alarm_pull_service_pb2.ListQueueResponse:
         """Alarms that wait at the cloud or were set aside."""
         operator = self._tokens.admit(context, TokenRole.VIEWER)
-        return await self._pass_on(self._cloud.pulls().ListQueue, request, context, operator, LIST_TIMEOUT)
+        return await self._passing.on(self._cloud.pulls().ListQueue, request, context, operator, LIST_TIMEOUT)
 
     async def GetQueuedAlarm(
         self, request: alarm_pull_service_pb2.GetQueuedAlarmRequest, context: Any
     ) -> alarm_pull_service_pb2.GetQueuedAlarmResponse:
         """One alarm as the cloud has it, with its deliveries."""
         operator = self._tokens.admit(context, TokenRole.VIEWER)
-        return await self._pass_on(self._cloud.pulls().GetQueuedAlarm, request, context, operator)
+        return await self._passing.on(self._cloud.pulls().GetQueuedAlarm, request, context, operator)
 
     async def ReplayAlarm(
         self, request: alarm_pull_service_pb2.ReplayAlarmRequest, context: Any
     ) -> alarm_pull_service_pb2.ReplayAlarmResponse:
         """Have an alarm that was set aside sent again (A5)."""
         operator = self._tokens.admit(context, TokenRole.OPERATOR)
-        return await self._pass_on(self._cloud.pulls().ReplayAlarm, request, context, operator)
-
-    async def _pass_on(
-        self,
-        method: Callable[..., Awaitable[Answer]],
-        request: Any,
-        context: Any,
-        operator: Operator,
-        timeout: float = CALL_TIMEOUT,
-    ) -> Answer:
-        """Ask the cloud the same about this receiver's own group, for no longer than the caller waits.
-
-        Raises:
-            HotspareError: the cloud's own, CLOUD_UNREACHABLE.
-        """
-        asked = type(request)()
-        asked.CopyFrom(request)
-        # One with a role is asked for no sub account: its group is that of the role.
-        asked.arc_id, asked.sub_account = "", "" if self._settings.role else self._settings.settings.sub_account
-        left = context.time_remaining()
-        timeout = timeout if left is None else min(timeout, left)
-        return await self._cloud.call(method, asked, operator=operator.name, timeout=timeout)
+        return await self._passing.on(self._cloud.pulls().ReplayAlarm, request, context, operator)

@@ -4,23 +4,22 @@ Joining and leaving go the way of EnableHotSpare and DisableHotSpare, for what t
 Attend is the cloud's alone.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 from hotspare.v1 import role_service_pb2, role_service_pb2_grpc
 from hotspare_model.errors import field_invalid
-from hotspare_receiver.clients.cloud import CALL_TIMEOUT, CloudClient
+from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.hot_spare import HotSpare
+from hotspare_receiver.services.passing import Passing
 from hotspare_receiver.services.streams import Ends
 from hotspare_receiver.store.settings import SettingsStore
 from hotspare_receiver.store.tokens import TokenRole
-from hotspare_receiver.tokens import Operator, Tokens
+from hotspare_receiver.tokens import Tokens
 from hotspare_rpc.wire import role_from_proto
 
 SWITCHOVER_TIMEOUT = 10.0
 """Seconds, as the contract's deadline has it."""
-
-Answer = TypeVar("Answer")
 
 
 class RoleServicer(role_service_pb2_grpc.RoleServiceServicer):
@@ -37,7 +36,7 @@ class RoleServicer(role_service_pb2_grpc.RoleServiceServicer):
         self._tokens = tokens
         self._ends = ends
         self._cloud = cloud
-        self._settings = settings
+        self._passing = Passing(cloud, settings)
         self._hot_spare = hot_spare
 
     async def JoinGroup(
@@ -64,7 +63,7 @@ class RoleServicer(role_service_pb2_grpc.RoleServiceServicer):
         """The group and its members, as the cloud has them now."""
         operator = self._tokens.admit(context, TokenRole.VIEWER)
         asked = role_service_pb2.ListMembersRequest(
-            sub_account=self._sub_account(),
+            sub_account=self._passing.sub_account(),
             page_size=request.page_size,
             page_token=request.page_token,
         )
@@ -75,7 +74,7 @@ class RoleServicer(role_service_pb2_grpc.RoleServiceServicer):
     ) -> AsyncIterator[role_service_pb2.WatchMembersResponse]:
         """The same, again at every change."""
         operator = self._tokens.admit(context, TokenRole.VIEWER)
-        asked = role_service_pb2.WatchMembersRequest(sub_account=self._sub_account())
+        asked = role_service_pb2.WatchMembersRequest(sub_account=self._passing.sub_account())
         watch = self._cloud.stream(self._cloud.roles().WatchMembers, asked, operator.name)
         return self._ends.guard(watch, operator)
 
@@ -84,70 +83,46 @@ class RoleServicer(role_service_pb2_grpc.RoleServiceServicer):
     ) -> role_service_pb2.RemoveMemberResponse:
         """Remove a member that is gone for good (G8)."""
         operator = self._tokens.admit(context, TokenRole.ADMIN)
-        return await self._pass_on(self._cloud.roles().RemoveMember, request, context, operator)
+        return await self._passing.on(self._cloud.roles().RemoveMember, request, context, operator)
 
     async def Switchover(
         self, request: role_service_pb2.SwitchoverRequest, context: Any
     ) -> role_service_pb2.SwitchoverResponse:
         """Hand the work over to a named receiver (F8)."""
         operator = self._tokens.admit(context, TokenRole.OPERATOR)
-        return await self._pass_on(self._cloud.roles().Switchover, request, context, operator, SWITCHOVER_TIMEOUT)
+        return await self._passing.on(self._cloud.roles().Switchover, request, context, operator, SWITCHOVER_TIMEOUT)
 
     async def PauseFailover(
         self, request: role_service_pb2.PauseFailoverRequest, context: Any
     ) -> role_service_pb2.PauseFailoverResponse:
         """Pause automatic moves."""
         operator = self._tokens.admit(context, TokenRole.OPERATOR)
-        return await self._pass_on(self._cloud.roles().PauseFailover, request, context, operator)
+        return await self._passing.on(self._cloud.roles().PauseFailover, request, context, operator)
 
     async def ResumeFailover(
         self, request: role_service_pb2.ResumeFailoverRequest, context: Any
     ) -> role_service_pb2.ResumeFailoverResponse:
         """Resume them; a pin and what is held back end."""
         operator = self._tokens.admit(context, TokenRole.OPERATOR)
-        return await self._pass_on(self._cloud.roles().ResumeFailover, request, context, operator)
+        return await self._passing.on(self._cloud.roles().ResumeFailover, request, context, operator)
 
     async def ListTransitions(
         self, request: role_service_pb2.ListTransitionsRequest, context: Any
     ) -> role_service_pb2.ListTransitionsResponse:
         """The history of moves, newest first."""
         operator = self._tokens.admit(context, TokenRole.VIEWER)
-        return await self._pass_on(self._cloud.roles().ListTransitions, request, context, operator)
+        return await self._passing.on(self._cloud.roles().ListTransitions, request, context, operator)
 
     async def GetGroupSettings(
         self, request: role_service_pb2.GetGroupSettingsRequest, context: Any
     ) -> role_service_pb2.GetGroupSettingsResponse:
         """The settings that concern all members."""
         operator = self._tokens.admit(context, TokenRole.VIEWER)
-        return await self._pass_on(self._cloud.roles().GetGroupSettings, request, context, operator)
+        return await self._passing.on(self._cloud.roles().GetGroupSettings, request, context, operator)
 
     async def UpdateGroupSettings(
         self, request: role_service_pb2.UpdateGroupSettingsRequest, context: Any
     ) -> role_service_pb2.UpdateGroupSettingsResponse:
         """Change them."""
         operator = self._tokens.admit(context, TokenRole.ADMIN)
-        return await self._pass_on(self._cloud.roles().UpdateGroupSettings, request, context, operator)
-
-    async def _pass_on(
-        self,
-        method: Callable[..., Awaitable[Answer]],
-        request: Any,
-        context: Any,
-        operator: Operator,
-        timeout: float = CALL_TIMEOUT,
-    ) -> Answer:
-        """Ask the cloud the same about this receiver's own group, for no longer than the caller waits.
-
-        Raises:
-            HotspareError: the cloud's own, CLOUD_UNREACHABLE.
-        """
-        asked = type(request)()
-        asked.CopyFrom(request)
-        asked.arc_id, asked.sub_account = "", self._sub_account()
-        left = context.time_remaining()
-        timeout = timeout if left is None else min(timeout, left)
-        return await self._cloud.call(method, asked, operator=operator.name, timeout=timeout)
-
-    def _sub_account(self) -> str:
-        """Which group a receiver without a role asks for; one with a role is asked for nothing."""
-        return "" if self._settings.role is not None else self._settings.settings.sub_account
+        return await self._passing.on(self._cloud.roles().UpdateGroupSettings, request, context, operator)

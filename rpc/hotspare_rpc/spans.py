@@ -1,12 +1,10 @@
-"""Spans and times as they are typed on the command line: `6s`, `500ms`, `1h30m`; `2026-11-22T16:04:26Z`."""
+"""Spans as they are typed on a command line: `6s`, `500ms`, `1h30m`."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from hotspare_cli.errors import usage_error
 
 _UNITS = {
     "d": timedelta(days=1),
@@ -18,6 +16,11 @@ _UNITS = {
 }
 _PIECE = re.compile(r"\s*([0-9]{1,13}(?:\.[0-9]{1,9})?)\s*(ms|min|[dhms])(?![a-z])")
 _LONGEST = timedelta(days=36525)
+
+
+def is_span(text: str) -> bool:
+    """Whether a text begins as a span does."""
+    return _PIECE.match(text) is not None
 
 
 def parse_span(text: str) -> timedelta:
@@ -54,23 +57,6 @@ def exact(span: timedelta) -> str:
     if not rest:
         return f"{whole}ms" if whole else "0s"
     return f"{whole}.{rest.microseconds:03d}".rstrip("0") + "ms"
-
-
-def moment(text: str, option: str, now: datetime) -> datetime:
-    """A point in time: of the calendar, without an offset by the local clock, or so long before `now`.
-
-    Raises:
-        CliError: it is neither.
-    """
-    try:
-        if _PIECE.match(text):
-            return now - parse_span(text)
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise usage_error(
-            f"{option}: {text!r} is neither a time nor a span.",
-            f"Examples: {option} 2h (so long ago), {option} 2026-11-22T16:04:26Z, {option} 2026-11-22.",
-        ) from None
 
 
 if TYPE_CHECKING:  # generic for the checker; not yet so in every release of click that we allow
