@@ -11,6 +11,7 @@ from hotspare_receiver.core.sync import (
     ON_ITS_WAY,
     REFUSED,
     UNREACHABLE,
+    UNTOLD,
     Applied,
     Began,
     Copy,
@@ -88,7 +89,22 @@ def test_b4_a_new_revision_is_pulled_at_once_and_only_once() -> None:
 def test_b4_what_is_told_during_a_pull_is_pulled_next_and_what_was_told_before_it_is_not() -> None:
     state = spare(copy(5), Told(copy(6)), Began(), Told(copy(7)), Applied(copy(6)))
     assert next_step(state, 0) == Pull("lineage", 6)
-    assert next_step(spare(copy(5), Told(copy(6)), Began(), Applied(copy(7))), 0) == Wait()
+    ahead = spare(copy(5), Told(copy(6)), Began(), Applied(copy(7)))
+    assert next_step(after(ahead, Told(copy(7)), 1), 1) == Wait()
+
+
+def test_b5_a_number_that_only_a_transfer_named_is_asked_for_again_and_gives_way_to_the_clouds_own() -> None:
+    state = spare(copy(5), Told(copy(6)), Began(), Applied(copy(10_006, mark=6)))
+    assert stands(state) == (Stand.UP_TO_DATE, "")
+    assert next_step(state, 0) == Wait(UNTOLD)
+    assert next_step(state, UNTOLD) == (asked := Pull("lineage", 10_006))
+    state = after(state, Began(), UNTOLD)
+    answer = TransferHeader("lineage", 0, (), 6, OURS)
+    assert gap(asked, answer, state.told) == ""
+    assert gap(asked, replace(answer, revision=5), state.told) == "it leads to revision 5, and the cloud told of 6"
+    state = after(state, Applied(copy(6)), UNTOLD)
+    assert next_step(state, UNTOLD) == Wait()
+    assert stands(state) == (Stand.UP_TO_DATE, "")
 
 
 def test_b4_a_word_that_comes_late_costs_one_pull_and_moves_nothing_back() -> None:

@@ -71,11 +71,11 @@ class Fetch:
         self._clock = clock
         self._lock = asyncio.Lock()
 
-    async def pull(self, pull: Pull, own: Copy, held: Held, *, synced: bool, newest: Copy | None = None) -> Fetched:
+    async def pull(self, pull: Pull, own: Copy, held: Held, *, synced: bool, told: Copy | None = None) -> Fetched:
         """Ask for changes and apply them, whole or not at all.
 
         `own` is the copy here, which the changes build on, and `held` as what it is asked for. `synced`: whether the
-        copy then follows a host, whose release has to be this one (V1). `newest`: as the cloud told before.
+        copy then follows a host, whose release has to be this one (V1). `told`: as the cloud told by itself.
 
         Raises:
             TransferKeptOut, OtherVersion, NothingThere: nothing changed.
@@ -97,7 +97,7 @@ class Fetch:
                 header = header_from_proto(first.header)
                 if header.revision == 0:
                     raise NothingThere
-                if problem := gap(pull, header, newest):
+                if problem := gap(pull, header, told):
                     raise TransferKeptOut(Refusal.GAP, problem)
                 _check(header, own, synced=synced)
                 reader = await self._stage(header, answers)

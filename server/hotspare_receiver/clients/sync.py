@@ -187,7 +187,7 @@ class Syncer:
         """Take up what is here."""
         own, self._held = await self._copies.own()
         # What the cloud told while nobody knew what is here still counts.
-        self._spare = Spare(own, SOFTWARE_VERSION, newest=self._spare.newest)
+        self._spare = Spare(own, SOFTWARE_VERSION, newest=self._spare.newest, told=self._spare.told)
         self._known = True
         self._due = self._clock.now() + self._interval().total_seconds()
 
@@ -208,7 +208,7 @@ class Syncer:
         self._happened(Began())
         try:
             spare = self._spare
-            fetched = await self._fetch.pull(pull, spare.own, self._held, synced=True, newest=spare.newest)
+            fetched = await self._fetch.pull(pull, spare.own, self._held, synced=True, told=spare.told)
         except TransferKeptOut as error:
             self._kept_out(error)
         except OtherVersion as error:

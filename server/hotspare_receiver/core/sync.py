@@ -23,6 +23,10 @@ UNREACHABLE = Backoff(first=0.2, longest=2.0)
 REFUSED = Backoff(first=1.0, longest=60.0)
 """After a transfer that was kept out: it may be a whole configuration each time."""
 
+UNTOLD = 2.0
+"""Seconds after which the cloud is asked again for a revision that a transfer named and the cloud itself did not tell: it
+proves its contents by digests, and its number by nothing."""
+
 ON_ITS_WAY = 2.0
 """Seconds that a change may take to a spare (B3) before its copy counts as not in sync (F4)."""
 
@@ -160,6 +164,10 @@ class Spare:
     """Its own release."""
     newest: Copy | None = None
     """The cloud's, as far as is known. None: not told since the cloud was lost."""
+    told: Copy | None = None
+    """What the cloud told by itself, not in a transfer."""
+    untold: bool = False
+    """Whether the copy came by a transfer that went beyond what the cloud told."""
     required: str = ""
     """The release that a pull was refused for not being. Empty: none."""
     asks: bool = True
@@ -200,13 +208,13 @@ def after(spare: Spare, event: Event, now: float) -> Spare:
         case Told(newest):
             spare = _told(spare, newest)
         case Lost(problem):
-            spare = replace(spare, newest=None, problem=problem, unreachable=True)
+            spare = replace(spare, newest=None, told=None, problem=problem, unreachable=True)
         case Due():
             spare = replace(spare, asks=True)
         case Began():
             spare = replace(spare, pulling=True, told_meanwhile=False)
         case Applied(own):
-            spare = _applied(spare, own)
+            spare = _applied(spare, own, now)
         case KeptOut():
             spare = _kept_out(spare, event, now)
         case NotReached(problem):
@@ -232,14 +240,14 @@ def next_step(spare: Spare, now: float) -> Pull | Wait:
     return Pull(spare.own.lineage, spare.own.revision, tuple(sorted(heal)))
 
 
-def gap(asked: Pull, header: TransferHeader, newest: Copy | None = None) -> str:
-    """Why a transfer is no answer to a pull, in words; empty where it is one. `newest`: as the cloud told before.
+def gap(asked: Pull, header: TransferHeader, told: Copy | None = None) -> str:
+    """Why a transfer is no answer to a pull, in words; empty where it is one. `told`: as the cloud told by itself.
 
     A whole one may go back within its lineage: the cloud decides to send it, and tells by it that it was restored. But
     not behind what the cloud itself told.
     """
-    if newest is not None and header.lineage == newest.lineage and header.revision < newest.revision:
-        return f"it leads to revision {header.revision}, and the cloud told of {newest.revision}"
+    if told is not None and header.lineage == told.lineage and header.revision < told.revision:
+        return f"it leads to revision {header.revision}, and the cloud told of {told.revision}"
     if header.base_revision == 0:
         return ""
     if (header.base_revision, header.lineage) != (asked.since, asked.lineage):
@@ -277,7 +285,10 @@ def counts_as_in_sync(spare: Spare, now: float) -> bool:
 
 
 def _told(spare: Spare, newest: Copy) -> Spare:
-    spare = replace(spare, newest=newest, required="", told_meanwhile=spare.pulling)
+    asks = spare.asks and not spare.untold
+    spare = replace(
+        spare, newest=newest, told=newest, untold=False, asks=asks, required="", told_meanwhile=spare.pulling
+    )
     if spare.unreachable:
         # It is there again: what waited for it need not wait on.
         spare = replace(spare, problem="", unreachable=False, failures=0)
@@ -285,19 +296,22 @@ def _told(spare: Spare, newest: Copy) -> Spare:
     return replace(spare, not_before=0.0)
 
 
-def _applied(spare: Spare, own: Copy) -> Spare:
-    newest = spare.newest if spare.told_meanwhile else own
+def _applied(spare: Spare, own: Copy, now: float) -> Spare:
+    newest, told = spare.newest if spare.told_meanwhile else own, spare.told
+    # The cloud is about to tell that one too; if it does not, this was no number of its.
+    untold = told is not None and own.lineage == told.lineage and own.revision > told.revision
     return replace(
         spare,
         own=own,
         newest=newest,
         required="",
-        asks=False,
+        untold=untold,
+        asks=untold,
         heal=frozenset(),
         failures=0,
         problem="",
         unreachable=False,
-        not_before=0.0,
+        not_before=now + UNTOLD if untold else 0.0,
         pulling=False,
         told_meanwhile=False,
     )
