@@ -24,8 +24,8 @@ REFUSED = Backoff(first=1.0, longest=60.0)
 """After a transfer that was kept out: it may be a whole configuration each time."""
 
 UNTOLD = 2.0
-"""Seconds after which the cloud is asked again for a revision that a transfer named and the cloud itself did not tell: it
-proves its contents by digests, and its number by nothing."""
+"""Seconds after which the cloud is asked again for a revision that a transfer named and the cloud itself did not tell:
+it proves its contents by digests, and its number by nothing."""
 
 ON_ITS_WAY = 2.0
 """Seconds that a change may take to a spare (B3) before its copy counts as not in sync (F4)."""
