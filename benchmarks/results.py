@@ -2,14 +2,17 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import FAILED
 
 FORMAT = 1
+MANY = 100
+"""From so many samples in a row of which nothing but their time is known, they are written in one line."""
 Fact = str | int | float
 
 
@@ -83,7 +86,7 @@ class Part:
 
 
 def to_json(parts: Iterable[Part]) -> str:
-    """The parts as text, one sample a line."""
+    """The parts as text, one sample a line, but for long series."""
     listed = ",\n".join(_part(part) for part in parts)
     return f'{{"format": {FORMAT}, "parts": [\n{listed}\n]}}\n'
 
@@ -116,13 +119,22 @@ def _part(part: Part) -> str:
 def _round(each: Round) -> str:
     syncs = [round(seconds * 1e3, 3) for seconds in each.syncs]
     head = json.dumps({"number": each.number, "load": each.load, "facts": each.facts, "syncs_ms": syncs})
-    samples = ",\n  ".join(json.dumps(_sample(sample)) for sample in each.samples)
+    samples = ",\n  ".join(json.dumps(line) for line in _lines(each.samples))
     return f' {head[:-1]}, "samples": [\n  {samples}]}}'
 
 
-def _sample(sample: Sample) -> dict[str, Any]:
-    seconds = round(sample.value, 6) if math.isfinite(sample.value) else None
-    return {"series": sample.series, "seconds": seconds, "facts": dict(sample.facts)}
+def _lines(samples: Iterable[Sample]) -> Iterator[dict[str, Any]]:
+    """A line for each sample; for many of one series in a row, of which nothing else is known, one for all of them."""
+    for (series, bare), grouped in groupby(samples, key=lambda sample: (sample.series, not sample.facts)):
+        run = list(grouped)
+        if bare and len(run) >= MANY:
+            yield {"series": series, "seconds": [_shown(sample.value) for sample in run]}
+        else:
+            yield from ({"series": series, "seconds": _shown(one.value), "facts": dict(one.facts)} for one in run)
+
+
+def _shown(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
 
 
 def _read_part(part: Mapping[str, Any]) -> Part:
@@ -132,13 +144,14 @@ def _read_part(part: Mapping[str, Any]) -> Part:
             load=each["load"],
             facts=dict(each["facts"]),
             syncs=[value / 1e3 for value in each["syncs_ms"]],
-            samples=[_read_sample(sample) for sample in each["samples"]],
+            samples=[sample for line in each["samples"] for sample in _read_samples(line)],
         )
         for each in part["rounds"]
     ]
     return Part(part["name"], part["taken"], dict(part["facts"]), rounds)
 
 
-def _read_sample(sample: Mapping[str, Any]) -> Sample:
-    seconds = sample["seconds"]
-    return Sample(sample["series"], FAILED if seconds is None else float(seconds), dict(sample["facts"]))
+def _read_samples(line: Mapping[str, Any]) -> Iterator[Sample]:
+    listed = line["seconds"] if isinstance(line["seconds"], list) else [line["seconds"]]
+    for seconds in listed:
+        yield Sample(line["series"], FAILED if seconds is None else float(seconds), dict(line.get("facts", {})))
