@@ -10,7 +10,7 @@ BASELINE := protos/baseline.binpb
 # Debian's packages that the tests marked `deb` need.
 SYSTEM_DEPS := iproute2
 # What `make bench` compares with; without them it leaves that out, and says so.
-BENCH_DEPS := etcd-server etcd-client
+BENCH_DEPS := etcd-server etcd-client redis-server nats-server postgresql
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -54,7 +54,10 @@ run: $(READY) ## Run cloud, four receivers, ARC and devices, with a failover (ON
 	@$(BIN)/hotspare-sim demo $(if $(filter-out 0 no,$(ONCE)),--once)
 
 # Four at once, for most of the time tests wait; those that need processors give way. Each one tells its results whole.
-BESIDE = tests/integration/cloud $(wildcard tests/integration/test_cli_*.py tests/integration/test_sim_*.py)
+BESIDE = tests/integration/cloud $(wildcard tests/integration/test_cli_*.py)
+
+# Hundreds of processes start: each would compile all of it anew where Python is told to keep no bytecode.
+test test-full: export PYTHONDONTWRITEBYTECODE =
 
 define tests-together
 	@mkdir -p build
@@ -96,6 +99,14 @@ bench: $(READY) ## Measure the failover (20 minutes on a quiet machine; BENCH="-
 .PHONY: bench-sync
 bench-sync: $(READY) ## Measure backup and sync (P10) of up to 70,000 records (10 minutes)
 	$(BIN)/python -m benchmarks.sync $(BENCH)
+
+.PHONY: bench-alarms
+bench-alarms: $(READY) ## Measure the way of an alarm at full speed (P5 to P9), beside others (15 minutes)
+	$(BIN)/python -m benchmarks.alarms $(BENCH)
+
+.PHONY: fuzz
+fuzz: $(READY) ## Fuzz the frame decoder, the DC-09 listener and the intake (a minute; FUZZ="--seconds 600")
+	@$(BIN)/python -m tests.fuzz.run $(FUZZ)
 
 # --- To check --------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,12 @@ import os
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+# No example has a time limit: on a machine that is busy one would fail now and then, and say nothing.
+hypothesis.settings.register_profile("hotspare", deadline=None)
+hypothesis.settings.load_profile("hotspare")
 
 # gRPC's core takes part in every fork, and now and then aborts the child before it has become the command that a test
 # wanted to start. No test forks and goes on in Python, so the core need not care.

@@ -33,15 +33,30 @@ def emit(response: AnyMessage, form: OutputForm, view: Callable[[AnyMessage], It
 
 def as_json(response: Message) -> str:
     """Proto JSON, with the names of the fields as in the proto and all fields that have a default."""
-    text = json.dumps(_plain(response), indent=2, ensure_ascii=False)
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    return json_text(_plain(response), indent=2)
+
+
+def as_json_line(response: Message) -> str:
+    """As as_json, in one line: for streams."""
+    return json_text(_plain(response), indent=None)
 
 
 def as_yaml(response: Message) -> str:
     """The structure of as_json as YAML."""
+    return yaml_text(_plain(response))
+
+
+def json_text(plain: Any, *, indent: int | None) -> str:
+    """JSON, in one line without an `indent`."""
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(plain, indent=indent, separators=separators, ensure_ascii=False)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+
+
+def yaml_text(plain: Any) -> str:
+    """The same as YAML."""
     import yaml
 
-    plain = _plain(response)
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=1_000_000)
     return yaml.safe_dump(plain, sort_keys=False, width=1_000_000) if _UNSAFE.search(text) else text
 

@@ -6,12 +6,13 @@ from hotspare_model.errors import HotspareError, Reason
 
 
 class ExitCode(IntEnum):
-    """Exit statuses of `hotspare`. 4 is left for `not healthy`."""
+    """Exit statuses of `hotspare`."""
 
     FINE = 0
     REFUSED = 1
     USAGE = 2
     NO_ANSWER = 3
+    NOT_HEALTHY = 4
     NOT_FOUND = 5
     INTERRUPTED = 130
 

@@ -17,6 +17,7 @@ from hotspare.v1.configuration_service_pb2 import (
     ImportEventsResponse,
 )
 from hotspare_cli.errors import CliError, usage_error
+from hotspare_cli.files import creating
 from hotspare_cli.session import Session
 
 _PIECE = 256 * 1024
@@ -98,17 +99,8 @@ class NewFile:
 
     def __enter__(self) -> "NewFile":
         """Create it. Raises CliError."""
-        try:
+        with creating(self._path):
             self._file = self._path.open("xb")
-        except FileExistsError:
-            raise usage_error(
-                f"{self._path} exists; it was not overwritten.", "Name another file, or move that one away."
-            ) from None
-        except OSError as problem:
-            raise usage_error(
-                f"{self._path} can't be created: {problem.strerror}.",
-                "Name a file in a folder that you may write to.",
-            ) from None
         return self
 
     def write(self, piece: bytes) -> None:

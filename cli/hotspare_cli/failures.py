@@ -8,9 +8,9 @@ import grpc
 
 from hotspare_cli.errors import CliError, ExitCode
 from hotspare_cli.hints import hint_for
+from hotspare_cli.words import cause
 from hotspare_rpc.address import Address
 from hotspare_rpc.errors import describe, from_rpc_error
-from hotspare_rpc.text import printable
 
 Hints: TypeAlias = Mapping[str, str]
 """What to do, by reason or name of a code, in a command that knows better than the general tables."""
@@ -62,20 +62,13 @@ def exit_code(code: grpc.StatusCode) -> ExitCode:
 def _what(error: grpc.aio.AioRpcError, server: Address) -> str:
     match error.code():
         case grpc.StatusCode.UNAVAILABLE:
-            return f"{server} can't be reached: {_cause(error.details() or 'no connection')}."
+            return f"{server} can't be reached: {cause(error.details() or 'no connection')}."
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"{server} did not answer in time."
         case grpc.StatusCode.UNIMPLEMENTED:
             return f"{server} does not serve this call."
         case _:
             return _sentence(f"{server} answered {describe(error)}")
-
-
-def _cause(details: str) -> str:
-    """The end of gRPC's chain of causes, which is the part that people can use."""
-    for mark in ("Failed to connect to remote host: ", "last error: UNKNOWN: ", "last error: "):
-        details = details.rpartition(mark)[2]
-    return printable(details, 200).rstrip(".")
 
 
 def _tls_hint(error: grpc.aio.AioRpcError) -> str:

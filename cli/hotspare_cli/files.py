@@ -90,18 +90,8 @@ class NewSecretFile:
         if self._path is None:
             return self
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        try:
+        with creating(self._path, "no key was made"):
             self._descriptor = os.open(self._path, flags, 0o600)
-        except FileExistsError:
-            raise usage_error(
-                f"{self._path} exists; it was not overwritten, and no key was made.",
-                "Name another file, or move that one away.",
-            ) from None
-        except OSError as problem:
-            raise usage_error(
-                f"{self._path} can't be created: {problem.strerror}.",
-                "Name a file in a folder that you may write to.",
-            ) from None
         return self
 
     def __exit__(
@@ -133,6 +123,26 @@ class NewSecretFile:
                 f"The key was made, but {self._path} can't be written: {problem.strerror}.", otherwise
             ) from None
         self._written = True
+
+
+@contextmanager
+def creating(path: Path, otherwise: str = "") -> Iterator[None]:
+    """Around the creation of a file that must not be there yet; `otherwise` is what was left undone, too.
+
+    Raises:
+        CliError: it exists, or can't be created.
+    """
+    try:
+        yield
+    except FileExistsError:
+        undone = f", and {otherwise}" if otherwise else ""
+        raise usage_error(
+            f"{path} exists; it was not overwritten{undone}.", "Name another file, or move that one away."
+        ) from None
+    except OSError as problem:
+        raise usage_error(
+            f"{path} can't be created: {problem.strerror}.", "Name a file in a folder that you may write to."
+        ) from None
 
 
 def _read_private(path: Path, what: str) -> str:

@@ -10,7 +10,12 @@ import click
 
 from hotspare_cli.commands.alarms import alarm
 from hotspare_cli.commands.backup import backup
+from hotspare_cli.commands.calls import call, describe
+from hotspare_cli.commands.completion import completion
+from hotspare_cli.commands.contexts import context, names_for_completion
+from hotspare_cli.commands.device_dc09 import device_dc09
 from hotspare_cli.commands.device_keys import rotate_key
+from hotspare_cli.commands.doctor import doctor
 from hotspare_cli.commands.event_files import export, import_
 from hotspare_cli.commands.group import members, status
 from hotspare_cli.commands.group_settings import group
@@ -19,9 +24,11 @@ from hotspare_cli.commands.moves import history, pause, resume, switchover
 from hotspare_cli.commands.outputs import output
 from hotspare_cli.commands.records import record_groups
 from hotspare_cli.commands.settings import settings
+from hotspare_cli.commands.tail import tail
 from hotspare_cli.commands.tokens import token
 from hotspare_cli.commands.version import print_own_version, upgrade, version
 from hotspare_cli.errors import CliError, ExitCode
+from hotspare_cli.examples import attach
 from hotspare_cli.options import FILE, Target
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS
@@ -33,8 +40,10 @@ Examples:
   hotspare members -o json
   hotspare history --since 24h
   hotspare alarm rejected
+  hotspare context add alpha --server 127.0.0.1:7001 --token-file /var/lib/hotspare/admin.token
 
-Exit status: 0 fine, 1 refused, 2 wrong usage, 3 no connection or answer, 5 not found, 130 interrupted.
+Exit status: 0 fine, 1 refused, 2 wrong usage, 3 no connection or answer, 4 not healthy, 5 not found,
+130 interrupted.
 """
 
 _WORDS = "hotspare_cli.words"
@@ -95,6 +104,15 @@ class _InOrder(click.Group):
     help="The private key of --tls-cert (PEM).",
 )
 @click.option(
+    "--context",
+    "name",
+    envvar="HOTSPARE_CONTEXT",
+    show_envvar=True,
+    metavar="NAME",
+    shell_complete=names_for_completion,
+    help="Take what is not told here from that context, instead of the one in use: hotspare context list.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, max=3600, min_open=True),
     default=10.0,
@@ -112,35 +130,40 @@ class _InOrder(click.Group):
 )
 @click.pass_context
 def hotspare(
-    context: click.Context,
+    command: click.Context,
     server: Address | None,
     token_file: Path | None,
     tls_ca: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    name: str | None,
     timeout: float,
 ) -> None:
     """Look at a hot spare of alarm receivers, and change it.
 
     Each receiver is asked with its own token, and tells of its whole group.
     """
-    told = context.get_parameter_source("timeout") is not click.core.ParameterSource.DEFAULT
-    words = context.meta.get(_WORDS, ())
-    context.obj = Target(server, token_file, tls_ca, tls_cert, tls_key, timeout, told, words)
+    told = command.get_parameter_source("timeout") is not click.core.ParameterSource.DEFAULT
+    words = command.meta.get(_WORDS, ())
+    command.obj = Target(server, token_file, tls_ca, tls_cert, tls_key, timeout, told, words, name)
 
 
 _RECORDS = record_groups()
+alarm.add_command(tail)
 _RECORDS["device"].add_command(rotate_key)
+_RECORDS["device"].add_command(device_dc09)
 _RECORDS["event"].add_command(import_)
 _RECORDS["event"].add_command(export)
 
 _COMMANDS = (
-    *(status, members, history, switchover, pause, resume, group),
+    *(status, doctor, members, history, switchover, pause, resume, group),
     *(settings, output, enable, disable, member),
     *(*_RECORDS.values(), backup, alarm, token, version, upgrade),
+    *(call, describe, context, completion),
 )
 for _command in _COMMANDS:
     hotspare.add_command(_command)
+attach(hotspare)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +43,36 @@ class Target:
     """Whether that was somebody's wish; it holds then for the slow calls, too."""
     words: tuple[str, ...] = ()
     """The command behind those options, as it was typed, for who has to repeat it elsewhere."""
+    context: str | None = None
+    """The context that was named for this command; without it the one in use counts."""
+
+    def resolved(self) -> "Target":
+        """This target, with what neither option nor variable told taken from the context.
+
+        A token goes to the server that it is for: with another server than the context's nothing is taken from it.
+
+        Raises:
+            CliError: the context that was named is not there, or the contexts can't be read.
+        """
+        if self.server is not None and self.context is None and self.token_file is not None:
+            return self
+        from hotspare_cli.contexts import load
+
+        known = load()
+        name = self.context or known.current
+        if name is None:
+            return self
+        one = known.named(name)
+        if self.server is not None and self.server != one.server:
+            return self
+        return replace(
+            self,
+            server=one.server,
+            token_file=self.token_file or one.token_file,
+            tls_ca=self.tls_ca or one.tls_ca,
+            tls_cert=self.tls_cert or one.tls_cert,
+            tls_key=self.tls_key or one.tls_key,
+        )
 
     def deadline(self, contract: float) -> float:
         """Seconds for a call that the contract gives that long, such as one that hands the work over first."""
@@ -51,7 +81,10 @@ class Target:
     def address(self) -> Address:
         """The server. Raises CliError when none was named."""
         if self.server is None:
-            raise usage_error("No server was named.", "Name it: hotspare --server HOST:PORT …, or set HOTSPARE_SERVER.")
+            raise usage_error(
+                "No server was named.",
+                "Name it: hotspare --server HOST:PORT …, set HOTSPARE_SERVER, or keep it: hotspare context add.",
+            )
         return self.server
 
     def token(self) -> str:

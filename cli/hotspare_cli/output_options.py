@@ -13,6 +13,7 @@ from hotspare.v1.output_pb2 import (
     TRANSPORT_UNSPECIFIED,
     Dc09Form,
     Dc09Options,
+    StreamOptions,
     SurgardOptions,
     SurgardWidth,
     Transport,
@@ -23,11 +24,18 @@ from hotspare_cli.files import read_aes_key
 
 _OF_DC09 = ("transport", "form", "key_file")
 _OF_SURGARD = ("width", "attempts")
+_OF_STREAM = ("subscription",)
+_OF_LINKS = ("addresses", "receiver_number", "line_number", "heartbeat", "answer_timeout")
+"""Those that only outputs with a link of their own have."""
+
+_OPTION_NAMES = {"addresses": "--address"}
 
 
 def dc09_options(options: Mapping[str, Any]) -> Dc09Options:
-    """Those of a DC-09 output. Raises CliError for one that is Sur-Gard's."""
+    """Those of a DC-09 output. Raises CliError for one of another kind, and without an address."""
     _refuse(options, _OF_SURGARD, "surgard")
+    _refuse(options, _OF_STREAM, "stream")
+    _need_address(options)
     transport, form, key_file = (options[name] for name in _OF_DC09)
     return Dc09Options(
         transport=Transport.Value(f"TRANSPORT_{transport.upper()}") if transport else TRANSPORT_UNSPECIFIED,
@@ -41,8 +49,11 @@ def dc09_options(options: Mapping[str, Any]) -> Dc09Options:
 
 
 def surgard_options(options: Mapping[str, Any]) -> SurgardOptions:
-    """Those of a Sur-Gard output. Raises CliError for one that is DC-09's, and for a number that is none."""
+    """Those of a Sur-Gard output. Raises CliError for one of another kind, without an address, and for a number
+    that is none."""
     _refuse(options, _OF_DC09, "sia-dc09")
+    _refuse(options, _OF_STREAM, "stream")
+    _need_address(options)
     width, attempts = (options[name] for name in _OF_SURGARD)
     return SurgardOptions(
         width=SurgardWidth.Value(f"SURGARD_WIDTH_{width.upper()}") if width else SURGARD_WIDTH_UNSPECIFIED,
@@ -52,6 +63,21 @@ def surgard_options(options: Mapping[str, Any]) -> SurgardOptions:
         answer_timeout=_span(options["answer_timeout"]),
         attempts=attempts or 0,
     )
+
+
+def stream_options(options: Mapping[str, Any]) -> StreamOptions:
+    """Those of a stream. Raises CliError for one of another kind, and without a subscription."""
+    _refuse(options, _OF_DC09, "sia-dc09")
+    _refuse(options, _OF_SURGARD, "surgard")
+    for name in _OF_LINKS:
+        if options[name]:
+            option = _option(name)
+            raise usage_error(
+                f"A stream has no {option}.", f"Leave {option} out: subscribers open it at this receiver."
+            )
+    if not options["subscription"]:
+        raise usage_error("A stream needs --subscription NAME.", "An example: --subscription automation.")
+    return StreamOptions(subscription=options["subscription"])
 
 
 def status_of(response: TestOutputResponse) -> ExitCode:
@@ -67,8 +93,17 @@ def status_of(response: TestOutputResponse) -> ExitCode:
 def _refuse(options: Mapping[str, Any], names: tuple[str, ...], kind: str) -> None:
     for name in names:
         if options[name] is not None:
-            option = f"--{name.replace('_', '-')}"
+            option = _option(name)
             raise usage_error(f"{option} goes with --kind {kind}.", f"Leave {option} out, or choose that kind.")
+
+
+def _need_address(options: Mapping[str, Any]) -> None:
+    if not options["addresses"]:
+        raise usage_error("--address is missing.", "Name where the automation software listens: --address HOST:PORT.")
+
+
+def _option(name: str) -> str:
+    return _OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
 
 
 def _number(option: str, text: str) -> int | None:

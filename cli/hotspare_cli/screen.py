@@ -24,11 +24,26 @@ def show(parts: Iterable[Part]) -> None:
         sys.stdout.write(plain(parts))
         return
     console, whole = Console(highlight=False), tuple(parts)
+    console.width = _width(whole, console)
+    console.print(_stacked(whole, on_terminal=True))
+
+
+def rendered(parts: Iterable[Part], console: Console) -> str:
+    """The parts as text with the colours of that terminal, each line as long as it comes."""
+    whole = tuple(parts)
+    with console.capture() as capture:
+        console.print(_stacked(whole, on_terminal=True), width=_width(whole, console))
+    return capture.get()
+
+
+def _width(whole: Iterable[Part], console: Console) -> int:
+    """That of the terminal, or of the widest table.
+
+    Columns of two letters would be of no use: where a table is too wide, the terminal may break its lines.
+    """
     tables = [_table(part, on_terminal=True) for part in whole if isinstance(part, Grid) and part.rows]
     endless = console.options.update(max_width=_WIDEST_TABLE)
-    # Columns of two letters would be of no use: where a table is too wide, the terminal may break its lines.
-    console.width = max([console.width, *(console.measure(table, options=endless).maximum for table in tables)])
-    console.print(_stacked(whole, on_terminal=True))
+    return max([console.width, *(console.measure(table, options=endless).maximum for table in tables)])
 
 
 def plain(parts: Iterable[Part]) -> str:

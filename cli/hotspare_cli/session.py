@@ -1,7 +1,7 @@
 """One channel to one server, for the time of one command."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -70,6 +70,21 @@ class Session:
         self._hints = hints
         self._words = words
 
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """For methods that are known by name alone."""
+        return self._channel
+
+    @property
+    def metadata(self) -> MetadataPairs:
+        """Who calls."""
+        return self._metadata
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for each call."""
+        return self._timeout
+
     @cached_property
     def receiver(self) -> "ReceiverServiceAsyncStub":
         """The receiver itself."""
@@ -134,7 +149,7 @@ class Session:
         return await method(request, timeout=timeout, metadata=self._metadata)
 
     async def watch(
-        self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request, *, timeout: float
+        self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request, *, timeout: float | None
     ) -> AsyncGenerator[Response, None]:
         """The messages of a stream, for who decides by gRPC's error itself what to do next. Raises AioRpcError.
 
@@ -150,9 +165,9 @@ class Session:
     async def exchange(
         self,
         method: grpc.aio.StreamStreamMultiCallable[Request, Response],
-        requests: Iterator[Request],
+        requests: Iterator[Request] | AsyncIterator[Request],
         *,
-        timeout: float,
+        timeout: float | None,
     ) -> AsyncGenerator[Response, None]:
         """Send the requests, and yield what comes back meanwhile. Close it when there was enough: that ends the call.
 
@@ -211,9 +226,10 @@ def ask(
     Raises:
         CliError: the work failed, or the command line or a file it names is wrong.
     """
+    target = target.resolved()
     address = target.address()
     pairs = BearerToken(target.token()).metadata() if metadata is None else metadata
-    tls = _tls(target, address)
+    tls = channel_tls(target, address)
 
     async def in_loop() -> Result:
         async with open_channel(str(address), tls) as channel:
@@ -249,8 +265,12 @@ def _noted(call: "grpc.aio.StreamStreamCall[Request, Response]") -> list[grpc.ai
     return ended
 
 
-def _tls(target: Target, address: Address) -> ChannelTls | None:
-    """TLS everywhere but on loopback, where it must be asked for: no token leaves a machine in clear (S3)."""
+def channel_tls(target: Target, address: Address) -> ChannelTls | None:
+    """TLS everywhere but on loopback, where it must be asked for: no token leaves a machine in clear (S3).
+
+    Raises:
+        CliError: a file can't be used.
+    """
     if address.is_loopback and target.tls_ca is None and target.tls_cert is None:
         return None
     try:

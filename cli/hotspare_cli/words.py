@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotspare.v1.group_pb2 import Role
+from hotspare_rpc.text import printable
 
 NONE = "-"
 """Stands for what is not set."""
@@ -117,6 +118,13 @@ def size(count: int) -> str:
             return f"{count} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
+
+
+def cause(details: str) -> str:
+    """The end of gRPC's chain of causes, which is the part that people can use."""
+    for mark in ("Failed to connect to remote host: ", "last error: UNKNOWN: ", "last error: "):
+        details = details.rpartition(mark)[2]
+    return printable(details, 200).rstrip(".")
 
 
 def number(count: int) -> str:

@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -26,9 +26,12 @@ from hotspare_cloud.backups import Backups
 from hotspare_cloud.clock import StallWatch
 from hotspare_cloud.directory import Directory, shutting_down
 from hotspare_cloud.disk import DiskWatch
+from hotspare_cloud.expiry import Expiry
 from hotspare_cloud.intake import Intake
 from hotspare_cloud.metrics import CloudCollector
 from hotspare_cloud.metrics_backup import BackupCollector
+from hotspare_cloud.metrics_expiry import ExpiryCollector
+from hotspare_cloud.metrics_supervision import SupervisionCollector
 from hotspare_cloud.services import alarm, alarm_pull, backup, role, sync
 from hotspare_cloud.services.account import AccountService
 from hotspare_cloud.services.backup_convert import row_of
@@ -36,6 +39,8 @@ from hotspare_cloud.services.callers import ADMIN, Callers
 from hotspare_cloud.services.version import VersionService
 from hotspare_cloud.store.base import TokenRow
 from hotspare_cloud.store.sqlite import SqliteStore
+from hotspare_cloud.supervision import Supervision
+from hotspare_model.retention import HistoryLimits
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import announce
 from hotspare_rpc.credentials import new_secret, sha256
@@ -67,6 +72,8 @@ class CloudOptions:
     tls: ServerTls | None
     disk_floor: int
     """Bytes."""
+    history: HistoryLimits = field(default_factory=HistoryLimits)
+    """How long alarms are kept that need nothing more."""
 
 
 async def serve(options: CloudOptions) -> int:
@@ -97,14 +104,18 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
     directory = Directory(store, watch)
     intake = Intake(store, directory, alarm.serialize, alarm.marks_in, lambda: disk.free, options.disk_floor)
     backups = Backups(store, directory, row_of, lambda: disk.free, options.disk_floor)
+    expiry = Expiry(store, directory, options.history)
+    supervision = Supervision(store, directory, lambda: disk.free, options.disk_floor)
     callers = Callers(directory)
 
-    alarms = alarm.AlarmService(callers, intake)
+    alarms = alarm.AlarmService(callers, intake, supervision)
     pulls = alarm_pull.AlarmPullService(callers, directory)
 
     registry = CollectorRegistry()
     collector = CloudCollector(registry, directory, intake, store.database.counters, watch, lambda: disk.free)
     BackupCollector(registry, directory, backups)
+    ExpiryCollector(registry, directory, expiry)
+    SupervisionCollector(registry, directory, supervision)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -131,7 +142,10 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
         metrics = serve_metrics(options.metrics, registry) if options.metrics else None
         watch.start()
         await directory.load()
+        await intake.load()
         await backups.start()
+        expiry.start()
+        await supervision.start()
         await _first_token(folder, directory)
         address = await server.start()
         write_secret(folder.path / SOCKET_NOTE, str(socket))
@@ -145,6 +159,8 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
         alarms.end_streams(shutting_down())
         pulls.end_streams(shutting_down())
         await backups.stop()
+        await expiry.stop()
+        await supervision.stop()
         if not failed.is_set():
             await directory.stop(shutting_down())
         await server.stop(STOP_GRACE)

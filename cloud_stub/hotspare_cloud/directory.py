@@ -6,8 +6,9 @@ authenticated without a look into the store.
 
 import asyncio
 import hmac
+import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
@@ -35,6 +36,8 @@ class Directory:
         """Set when the cloud stops: streams that wait for their caller end."""
         self.keys = ArcKeys(store, self._keys_changed)
         """The accounts, and which keys of theirs are valid."""
+        self.device_watchers: list[Callable[[Group, Sequence[DeviceRow], Sequence[str]], None]] = []
+        """Called with devices of a group that are new or changed, and with the ids of those that are gone."""
         self._store = store
         self._watch = watch
         self._groups: dict[tuple[str, str], Group] = {}
@@ -157,6 +160,10 @@ class Directory:
                 return device
         raise invalid_credentials()
 
+    def devices(self) -> Iterable[DeviceRow]:
+        """All devices of all groups."""
+        return itertools.chain.from_iterable(self._devices.values())
+
     def device_in(self, group: Group, device_id: str) -> DeviceRow | None:
         """A device of a group, for a gateway that speaks for it."""
         found = self._devices.get((group.row.arc_id, device_id), ())
@@ -165,7 +172,7 @@ class Directory:
     def replace_devices(self, group: Group, changed: Iterable[DeviceRow], gone: Iterable[str]) -> None:
         """Take over devices of a group that were stored."""
         own, arc_id = group.row.group_id, group.row.arc_id
-        changed = list(changed)
+        changed, gone = list(changed), list(gone)
         dropped = {(arc_id, device.device_id) for device in changed} | {(arc_id, device_id) for device_id in gone}
         for key in dropped:
             self._devices[key] = [device for device in self._devices.get(key, ()) if device.group_id != own]
@@ -173,6 +180,8 @@ class Directory:
                 del self._devices[key]
         for device in changed:
             self._devices.setdefault((arc_id, device.device_id), []).append(device)
+        for watcher in self.device_watchers:
+            watcher(group, changed, gone)
 
     # Tokens.
 

@@ -5,10 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from hotspare_cloud.core.sameness import sighting_of
 from hotspare_cloud.directory import Directory
 from hotspare_cloud.finish import finished
-from hotspare_cloud.store.base import AlarmStore, DeviceRow, NewAlarm
+from hotspare_cloud.gateways import Report, Submission, confirmed_elsewhere
+from hotspare_cloud.store.base import AlarmStore, DeviceRow, KeptAlarm, NewAlarm
+from hotspare_cloud.store.base import Report as StoredReport
 from hotspare_model.alarm import TEXT_LIMIT, Alarm, AlarmMark, AlarmPath, CodeFormat, StoredAlarm
 from hotspare_model.dc09_text import sanitise
 from hotspare_model.errors import HotspareError, Reason, field_invalid
@@ -42,6 +46,8 @@ class Receipt:
     account_sequence: int
     duplicate: bool
     marks: tuple[AlarmMark, ...]
+    number: int = 0
+    """In the group."""
 
 
 def marks_of(alarm: Alarm, received: datetime) -> tuple[AlarmMark, ...]:
@@ -60,17 +66,22 @@ def marks_of(alarm: Alarm, received: datetime) -> tuple[AlarmMark, ...]:
     return tuple(marks)
 
 
-def checked(alarm: Alarm, device: DeviceRow) -> Alarm:
-    """The alarm with its ids in their one form.
+def check_ids(alarm_id: str, device_id: str, device: DeviceRow) -> None:
+    """Refuse an alarm that can't be told from others, or is another's.
 
     Raises:
         HotspareError: FIELD_INVALID: no UUID, or another device than the one that calls.
     """
     # Python's UUID() takes far more than the text form, and would make one id of several.
-    if not UUID_FORM.fullmatch(alarm.alarm_id):
+    if not UUID_FORM.fullmatch(alarm_id):
         raise field_invalid("alarm_id", "must be a UUID: 8, 4, 4, 4 and 12 hexadecimal digits with hyphens between")
-    if alarm.device_id not in ("", device.device_id):
+    if device_id not in ("", device.device_id):
         raise field_invalid("device_id", "must be empty or the device of the credentials")
+
+
+def checked(alarm: Alarm, device: DeviceRow) -> Alarm:
+    """The alarm with its ids in their one form. Raises HotspareError, as `check_ids`."""
+    check_ids(alarm.alarm_id, alarm.device_id, device)
     return replace(alarm, alarm_id=alarm.alarm_id.lower(), device_id=device.device_id)
 
 
@@ -81,14 +92,22 @@ class Intake:
         self,
         store: AlarmStore,
         directory: Directory,
-        serialize: Callable[[StoredAlarm], bytes],
+        serialize: Callable[[StoredAlarm, Any], bytes],
         marks_in: Callable[[bytes], tuple[AlarmMark, ...]],
         free_bytes: Callable[[], int],
         floor_bytes: int,
     ) -> None:
+        """`serialize`: the bytes to be stored of an alarm, with the message that it came as, where there is one."""
         self.published = 0
         self.duplicates = 0
         self.refused = 0
+        self.direct = 0
+        """Alarms that gateways passed on and that were new (D2)."""
+        self.twins = 0
+        """Alarms that had come on the other path already, without their id (D3)."""
+        self.confirmed_elsewhere = 0
+        """Alarms that a host had forwarded while it was cut off (D4)."""
+        self._direct_groups: set[int] = set()
         self._store = store
         self._directory = directory
         self._serialize = serialize
@@ -96,6 +115,10 @@ class Intake:
         self._free_bytes = free_bytes
         self._floor_bytes = floor_bytes
         self._waiting = 0
+
+    async def load(self) -> None:
+        """Read which groups have had alarms on both paths. Before anything is served."""
+        self._direct_groups.update(await self._store.direct_groups())
 
     def check_room(self, count: int) -> None:
         """Refuse what there is no room for (A7).
@@ -122,46 +145,98 @@ class Intake:
                 limit=WAITING_LIMIT,
             )
 
-    @finished
     async def publish(self, device: DeviceRow, alarms: Sequence[Alarm]) -> list[Receipt]:
-        """Store alarms of a device, checked before, in their order; return when they survive a power cut (A1, A2).
+        """Store alarms of a device, as `publish_all`."""
+        return await self.publish_all(device.group_id, [Submission(device, alarm) for alarm in alarms])
+
+    @finished
+    async def publish_all(self, group_id: int, submissions: Sequence[Submission]) -> list[Receipt]:
+        """Store alarms of a group, checked before, in their order; return when they survive a power cut (A1, A2).
 
         Raises:
             HotspareError: DISK_LOW, INTAKE_FULL, STORE_FAILED. None of them is stored then.
         """
-        self.check_room(len(alarms))
+        self.check_room(len(submissions))
         at = time.time()
-        received = datetime.fromtimestamp(at, UTC)
-        new = [self._new(device, alarm, received, at) for alarm in alarms]
+        on_both_paths = self._on_both_paths(group_id)
+        made = [self._new(each, at, on_both_paths) for each in submissions]
+        new = [alarm for alarm, _ in made]
         self._waiting += len(new)
         try:
-            kept = await self._store.store_alarms(device.group_id, new)
+            kept = await self._store.store_alarms(group_id, new)
         finally:
             self._waiting -= len(new)
-        fresh = sum(1 for alarm in kept if not alarm.duplicate)
-        self.published += fresh
-        self.duplicates += len(kept) - fresh
-        if fresh:
-            self._directory.by_id(device.group_id).arrived(fresh)
+        self._count(group_id, submissions, kept)
         return [
             Receipt(
-                alarm_id=alarm.alarm_id,
+                alarm_id=each.alarm.alarm_id,
                 received=datetime.fromtimestamp(row.received_at, UTC),
                 account_sequence=row.account_sequence,
                 duplicate=row.duplicate,
-                marks=self._marks_in(row.payload),
+                # What is new has the marks that were just made; only what was kept before is read again.
+                marks=self._marks_in(row.payload) if row.duplicate else marks,
+                number=row.number,
             )
-            for alarm, row in zip(alarms, kept, strict=True)
+            for each, row, (_, marks) in zip(submissions, kept, made, strict=True)
         ]
 
-    def _new(self, device: DeviceRow, alarm: Alarm, received: datetime, at: float) -> NewAlarm:
+    def _on_both_paths(self, group_id: int) -> bool:
+        """Whether devices of the group may be connected directly too, or ever were: only then a copy is looked for."""
+        if group_id not in self._direct_groups:
+            members = self._directory.by_id(group_id).members.values()
+            if not any(member.dual_connection for member in members):
+                return False
+            self._direct_groups.add(group_id)
+        return True
+
+    def _count(self, group_id: int, submissions: Sequence[Submission], kept: Sequence[KeptAlarm]) -> None:
+        fresh = sum(1 for row in kept if not row.duplicate)
+        self.published += fresh
+        self.duplicates += len(kept) - fresh
+        if fresh:
+            self._directory.by_id(group_id).arrived(fresh)
+        if any(each.report is not None for each in submissions):
+            pairs = zip(submissions, kept, strict=True)
+            self.direct += sum(1 for each, row in pairs if each.report is not None and not row.duplicate)
+        self.twins += sum(1 for row in kept if row.twin)
+        confirmed = [row for row in kept if row.confirmed]
+        if confirmed:
+            self.confirmed_elsewhere += len(confirmed)
+            confirmed_elsewhere(self._directory.by_id(group_id), confirmed)
+
+    def _new(self, submission: Submission, at: float, on_both_paths: bool) -> tuple[NewAlarm, tuple[AlarmMark, ...]]:
+        """An alarm as the store takes it, and what was noticed about it."""
+        device, alarm, report = submission.device, submission.alarm, submission.report
+        received = datetime.fromtimestamp(at, UTC)
+        marks = marks_of(alarm, received)
+        if report is not None and report.confirmed is not None:
+            # The isolated host had it durably, and answered its device then (D4).
+            received = min(received, report.received or received)
+            marks = (*marks_of(alarm, received), AlarmMark.ISOLATED)
+        if submission.path is AlarmPath.SYSTEM:
+            marks = (*marks, AlarmMark.SYSTEM)
         stored = StoredAlarm(
             number=0,
             alarm=alarm,
             account_number=device.account_number,
             account_sequence=0,
             received=received,
-            marks=marks_of(alarm, received),
-            path=AlarmPath.CLOUD,
+            marks=marks,
+            path=submission.path,
+            raw_frame=report.raw_frame if report is not None else b"",
         )
-        return NewAlarm(alarm.alarm_id, device.device_id, device.account_number, at, self._serialize(stored))
+        new = NewAlarm(
+            alarm.alarm_id,
+            device.device_id,
+            device.account_number,
+            received.timestamp(),
+            self._serialize(stored, submission.message),
+            sighting_of(alarm, submission.path, received, marks) if on_both_paths else None,
+            _as_stored(report) if report is not None else None,
+        )
+        return new, marks
+
+
+def _as_stored(report: Report) -> StoredReport:
+    confirmed = report.confirmed.timestamp() if report.confirmed is not None else None
+    return StoredReport(report.receiver_id, report.payload, confirmed)

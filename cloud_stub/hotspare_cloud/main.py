@@ -36,20 +36,43 @@ def main() -> None:
     metavar="MB",
     help="Refuse new alarms while less is free; confirmations still pass.",
 )
+@click.option(
+    "--history-age",
+    type=SPAN,
+    default="90d",
+    show_default=True,
+    metavar="SPAN",
+    help="Forget alarms that are done with after so long: 1d to 3650d.",
+)
+@click.option(
+    "--history-size",
+    type=click.IntRange(10, 10_000_000),
+    default=10_000,
+    show_default=True,
+    metavar="MB",
+    help="Forget the oldest of them where they take more.",
+)
 @tls_options
-def serve(data: Path, listen: Any, metrics: Any, disk_floor: int, tls: Any) -> None:
+def serve(
+    data: Path, listen: Any, metrics: Any, disk_floor: int, history_age: timedelta, history_size: int, tls: Any
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     The first start writes a token for the cloud's operator to DATA/operator.token (mode 0600).
     """
     from hotspare_cloud import app
+    from hotspare_model.retention import HistoryLimits
     from hotspare_rpc.address import ListenError
     from hotspare_rpc.logs import setup_logging
     from hotspare_rpc.tls import TlsError
     from hotspare_store.folder import DataFolderError
 
     setup_logging()
-    options = app.CloudOptions(data, listen, metrics, tls, disk_floor * 1_000_000)
+    try:
+        history = HistoryLimits(history_age, history_size * 1_000_000)
+    except ValueError as problem:
+        raise click.UsageError(f"{problem}.") from problem
+    options = app.CloudOptions(data, listen, metrics, tls, disk_floor * 1_000_000, history)
     try:
         status = asyncio.run(app.serve(options))
     except (DataFolderError, ListenError, TlsError) as problem:

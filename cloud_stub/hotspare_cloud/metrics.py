@@ -86,6 +86,16 @@ class CloudCollector(Collector):
         ):
             published.add_metric([result], count)
         yield published
+        direct = CounterMetricFamily(
+            "hotspare_cloud_alarms_direct", "Alarms that gateways passed on, by what came of them.", labels=["result"]
+        )
+        for result, count in (
+            ("stored", self._intake.direct),
+            ("same", self._intake.twins),
+            ("confirmed", self._intake.confirmed_elsewhere),
+        ):
+            direct.add_metric([result], count)
+        yield direct
         yield GaugeMetricFamily(
             "hotspare_cloud_disk_free_bytes", "Free bytes on the disk of the data folder.", self._free_bytes()
         )

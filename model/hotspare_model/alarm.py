@@ -70,3 +70,5 @@ class StoredAlarm:
     received: datetime
     marks: tuple[AlarmMark, ...]
     path: AlarmPath
+    raw_frame: bytes = b""
+    """The frame as it came, on the direct DC-09 path."""

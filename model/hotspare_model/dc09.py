@@ -43,7 +43,7 @@ class Header:
     id_token: str
     """`SIA-DCS`, `ADM-CID`, `NULL`, ...; without the `*` of encryption."""
     sequence: int
-    """0 to 9999; pairs a reply with its message."""
+    """0 to 9999; pairs a reply with its message. Above, when a panel counts in hex."""
     receiver: str | None = None
     """1 to 6 hex digits; None without R, empty for an R without digits."""
     line: str | None = None
@@ -53,6 +53,8 @@ class Header:
     encrypted: bool = False
     binary_crc: bool = False
     """The CRC as two bytes, high one first, in place of four hex digits. A reply takes the message's form."""
+    hex_sequence: str = ""
+    """The sequence as sent, by the panels that count in hex digits; a reply repeats it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Content(NamedTuple):
 _TEXT_ENVELOPE = re.compile(rb'\n([0-9A-Fa-f]{4})([0-9A-Fa-f]{4})(".*)\r', re.DOTALL)
 _BINARY_ENVELOPE = re.compile(rb'\n(..)([0-9A-Fa-f]{4})(".*)\r', re.DOTALL)
 _HEADER = re.compile(
-    rb'"(?P<star>\*?)(?P<id>[A-Za-z0-9-]{1,16})"(?P<sequence>[0-9]{4})'
+    rb'"(?P<star>\*?)(?P<id>[A-Za-z0-9-]{1,16})"(?P<sequence>[0-9A-Fa-f]{4})'
     rb"(?:R(?P<receiver>[0-9A-Fa-f]{0,6}))?(?:L(?P<line>[0-9A-Fa-f]{0,6}))?"
     rb'(?:#(?P<account>(?:(?!["#|\[\]])[!-~]){0,16}))?\['
 )
@@ -95,6 +97,7 @@ _CIPHER = re.compile(rb"(?:[0-9A-Fa-f]{32})+")
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2}),([0-9]{2})-([0-9]{2})-([0-9]{4})")
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,16}")
+_HEX_SEQUENCE = re.compile(r"[0-9A-Fa-f]{4}")
 _NUMBER = re.compile(r"[0-9A-Fa-f]{1,6}")
 _ACCOUNT = re.compile(r'(?:(?!["#|\[\]])[!-~]){1,16}')
 _STANDARD_ACCOUNT = re.compile(r"[0-9A-F]{3,16}")
@@ -184,7 +187,7 @@ def encode(frame: Frame, key: bytes | None = None, pad: Callable[[int], bytes] |
     """
     _check_header(frame)
     head = (
-        f'"{"*" if frame.encrypted else ""}{frame.id_token}"{frame.sequence:04d}'
+        f'"{"*" if frame.encrypted else ""}{frame.id_token}"{frame.hex_sequence or format(frame.sequence, "04d")}'
         f"{'' if frame.receiver is None else 'R' + (frame.receiver or '0')}"
         f"L{frame.line or '0'}#{frame.account}["
     ).encode("ascii")
@@ -210,21 +213,32 @@ def decode(raw: bytes, key_of: Callable[[str], bytes | None]) -> Frame:
 
     Raises the kinds of FrameError, all but TooLongError; KeyLengthError when `key_of` returns no key.
     """
+    header, rest = read_header(raw)
+    content = read_content(header, rest, key_of(header.account or ""))
+    return Frame(**vars(header), **content._asdict())
+
+
+def read_header(raw: bytes) -> tuple[Header, bytes]:
+    """Read what is never encrypted of a frame; also return what follows its first `[`, for `read_content`.
+
+    Raises MalformedError, CrcError, LengthError.
+    """
     body, binary = unseal(raw)
     match = _HEADER.match(body)
     if match is None:
         raise MalformedError('the body does not begin with "id", sequence, R, L, # and [')
+    sequence, hex_sequence = read_sequence(match["sequence"])
     header = Header(
         id_token=match["id"].decode("ascii"),
-        sequence=int(match["sequence"]),
+        sequence=sequence,
         receiver=_optional(match["receiver"]),
         line=_optional(match["line"]),
         account=_optional(match["account"]),
         encrypted=bool(match["star"]),
         binary_crc=binary,
+        hex_sequence=hex_sequence,
     )
-    content = read_content(header, body[match.end() :], key_of(header.account or ""))
-    return Frame(**vars(header), **content._asdict())
+    return header, body[match.end() :]
 
 
 def read_content(header: Header, rest: bytes, key: bytes | None) -> Content:
@@ -269,6 +283,11 @@ def _split_content(rest: bytes) -> Content | None:
     return Content(from_wire(match["data"]), extended, time, text if time is None else None)
 
 
+def read_sequence(text: bytes) -> tuple[int, str]:
+    """Read four digits; with letters among them it is a number in hex, and that text goes along."""
+    return (int(text), "") if text.isdigit() else (int(text, 16), text.decode("ascii"))
+
+
 def _optional(raw: bytes | None) -> str | None:
     return None if raw is None else raw.decode("ascii")
 
@@ -276,8 +295,10 @@ def _optional(raw: bytes | None) -> str | None:
 def _check_header(header: Header) -> None:
     if _ID.fullmatch(header.id_token) is None:
         raise EncodeError(f"{header.id_token!a} is no id of a message")
+    if header.hex_sequence and _HEX_SEQUENCE.fullmatch(header.hex_sequence) is None:
+        raise EncodeError(f"sequence {header.hex_sequence!a} is not four hex digits")
     lowest = 0 if header.id_token in UNNUMBERED_IDS else 1
-    if not lowest <= header.sequence <= 9999:
+    if not header.hex_sequence and not lowest <= header.sequence <= 9999:
         raise EncodeError(f"sequence {header.sequence} is outside {lowest} to 9999")
     for name, number in (("receiver", header.receiver), ("line", header.line)):
         if number and _NUMBER.fullmatch(number) is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from hotspare_model.dc09 import Frame, Header, encode, format_time, read_content, seal, unseal
+from hotspare_model.dc09 import Frame, Header, encode, format_time, read_content, read_sequence, seal, unseal
 from hotspare_model.dc09_errors import MalformedError
 
 
@@ -96,6 +96,7 @@ def _reply_to(message: Header, kind: ReplyKind, encrypted: bool, sent_at: dateti
         account=message.account or "0",
         encrypted=encrypted,
         binary_crc=message.binary_crc,
+        hex_sequence=message.hex_sequence,
         timestamp=sent_at,
     )
 
@@ -104,7 +105,7 @@ def _reply_to(message: Header, kind: ReplyKind, encrypted: bool, sent_at: dateti
 # a receiver that was not there. None of it is needed.
 _REPLY = re.compile(
     rb'"(?P<star>\*?)(?P<kind>ACK|DUH|NAK|RSP)"'
-    rb'(?:(?P<sequence>[0-9]{4})[^"#|\[\]]*(?:#(?P<account>[!-Z^-~]{0,16}))?(?:\[(?P<rest>.*))?)?',
+    rb'(?:(?P<sequence>[0-9A-Fa-f]{4})[^"#|\[\]]*(?:#(?P<account>[!-Z^-~]{0,16}))?(?:\[(?P<rest>.*))?)?',
     re.DOTALL,
 )
 
@@ -123,7 +124,7 @@ def parse_reply(raw: bytes, key: bytes | None = None) -> Reply:
     if match is None:
         raise MalformedError("the frame is no ACK, DUH, NAK or RSP")
     kind = ReplyKind(match["kind"].decode("ascii"))
-    sequence = None if match["sequence"] is None else int(match["sequence"])
+    sequence = None if match["sequence"] is None else read_sequence(match["sequence"])[0]
     account = None if match["account"] is None else match["account"].decode("ascii")
     encrypted = bool(match["star"])
     header = Header(kind.value, sequence or 0, account=account, encrypted=encrypted, binary_crc=binary)

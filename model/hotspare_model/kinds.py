@@ -40,7 +40,7 @@ class Form(Enum):
     PARTS = "parts"
     """`least` to `most` entries, each with the fields of `parts`; no two with the same first field."""
     OTHER = "other"
-    """A message of its own. Only fields that are not served yet have this form."""
+    """A message of its own: how a device speaks DC-09."""
 
 
 class OnDelete(Enum):
@@ -190,9 +190,11 @@ KINDS: tuple[Kind, ...] = (
                 default=timedelta(seconds=180),
                 help="silence after which it counts as lost; zero: off",
             ),
-            Field("line_number", Form.HEX, 1, 6, help="line number on the wire to the ARC", served=False),
-            Field("disabled", Form.FLAG, default=False, help="known to be switched off", served=False),
-            Field("dc09", Form.OTHER, help="how it speaks DC-09 on the direct path", served=False),
+            Field("line_number", Form.HEX, 1, 6, help="line number on the wire to the ARC, instead of the output's"),
+            Field(
+                "disabled", Form.FLAG, default=False, help="known to be switched off: its alarms are kept and not sent"
+            ),
+            Field("dc09", Form.OTHER, help="how it speaks DC-09 on the direct path"),
         ),
         filter_field="account_number",
         filter_values=("account_number",),

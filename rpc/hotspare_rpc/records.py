@@ -26,7 +26,9 @@ from hotspare_model.kinds import (
     kind_of,
     template_fields,
 )
+from hotspare_model.supervision import Watched, interval_of
 from hotspare_model.values import checked
+from hotspare_rpc.dc09_access import take_access
 from hotspare_rpc.wire import duration_from_proto, duration_to_proto
 
 SHA256_BYTES = 32
@@ -150,7 +152,8 @@ def values_of(kind: Kind, message: Message) -> dict[str, object]:
         HotspareError: FIELD_INVALID for a value that no message made here has.
     """
     own = shown(kind, message)
-    return {field.name: checked(field.name, field, _read(field, own)) for field in kind.fields if field.served}
+    fields = (field for field in kind.fields if field.served and field.form is not Form.OTHER)
+    return {field.name: checked(field.name, field, _read(field, own)) for field in fields}
 
 
 def set_id(kind: Kind, message: Message) -> str:
@@ -197,6 +200,9 @@ def filter_values(kind: Kind, message: Message) -> Iterator[str]:
             value = str(getattr(holder, name))
             if value:
                 yield value
+    # Beside the account number, so that a device is found by the account that its panel sends.
+    if kind.number is RecordKind.DEVICE and own.dc09.account:
+        yield own.dc09.account
 
 
 def search_text(kind: Kind, message: Message) -> str:
@@ -209,6 +215,13 @@ def device_of(record: bytes) -> tuple[bytes, str]:
     """What a device is verified and forwarded by: SHA-256 of its key, account number. Raises FIELD_INVALID."""
     payload = unpack(_DEVICE, record)
     return payload.device_key_sha256, payload.device.account_number
+
+
+def watched_of(record: bytes) -> Watched:
+    """How a device is supervised (A9). Raises FIELD_INVALID."""
+    device = unpack(_DEVICE, record).device
+    told = duration_from_proto(device.supervision_interval) if device.HasField("supervision_interval") else None
+    return Watched(interval_of(told), device.disabled)
 
 
 _DEVICE = kind_of(RecordKind.DEVICE)
@@ -240,6 +253,9 @@ def _refuse_later(kind: Kind, asked: Any) -> None:
 def _take(path: str, field: Field, own: Any, asked: Any) -> None:
     if field.form is Form.PARTS:
         _take_parts(path, field, own, asked)
+        return
+    if field.form is Form.OTHER:
+        take_access(path, own, asked)
         return
     _put(field, own, checked(path, field, _read(field, asked)))
 

@@ -129,6 +129,21 @@ def alarm_from_proto(message: alarm_pb2.Alarm) -> Alarm:
     )
 
 
+def as_read(message: alarm_pb2.Alarm, alarm: Alarm) -> None:
+    """Make the message say what was read from it, where that differs: enums that are unknown, a time that is none, or
+    is finer than a microsecond, and fields of a later release. Then `alarm_to_proto` would make the same message."""
+    qualifier, code_format = _QUALIFIER_NUMBERS[alarm.qualifier], alarm.code_format.value
+    if message.qualifier != qualifier:
+        message.qualifier = qualifier
+    if message.code_format != code_format:
+        message.code_format = alarm_pb2.CodeFormat.ValueType(code_format)
+    if alarm.occurred is None:
+        message.ClearField("occur_time")
+    elif message.occur_time.nanos % 1000:
+        message.occur_time.nanos -= message.occur_time.nanos % 1000
+    message.DiscardUnknownFields()
+
+
 def alarm_to_proto(alarm: Alarm) -> alarm_pb2.Alarm:
     """The message of an alarm."""
     return alarm_pb2.Alarm(
@@ -158,6 +173,7 @@ def stored_alarm_from_proto(message: alarm_pb2.StoredAlarm) -> StoredAlarm:
         received=received if received is not None else EPOCH,
         marks=tuple(known for mark in message.marks if (known := _member(AlarmMark, mark, None)) is not None),
         path=_member(AlarmPath, message.path, AlarmPath.CLOUD),
+        raw_frame=message.raw_frame,
     )
 
 
@@ -171,6 +187,7 @@ def stored_alarm_to_proto(stored: StoredAlarm) -> alarm_pb2.StoredAlarm:
         receive_time=timestamp_to_proto(stored.received),
         marks=[alarm_pb2.AlarmMark.ValueType(mark.value) for mark in stored.marks],
         path=alarm_pb2.AlarmPath.ValueType(stored.path.value),
+        raw_frame=stored.raw_frame,
     )
 
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from hotspare.v1 import (
     alarm_feed_service_pb2_grpc,
     alarm_pull_service_pb2_grpc,
+    alarm_service_pb2_grpc,
     backup_service_pb2_grpc,
     configuration_service_pb2_grpc,
     receiver_service_pb2_grpc,
@@ -25,15 +26,31 @@ from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.clients.members import MembersWatch
 from hotspare_receiver.clock import Clock, SystemClock
 from hotspare_receiver.core.health import DISK_FLOOR
+from hotspare_receiver.definitions import Definitions
+from hotspare_receiver.direct.accounts import Accounts
+from hotspare_receiver.direct.doubts import DurableDoubts
+from hotspare_receiver.direct.gate import Gate, takes_direct
+from hotspare_receiver.direct.gateway import Gateway
+from hotspare_receiver.direct.isolated import Isolated
+from hotspare_receiver.direct.listener import Listener
+from hotspare_receiver.direct.supervision import DirectSupervision, reaches_anyone
+from hotspare_receiver.direct.surroundings import HostSurroundings
+from hotspare_receiver.direct.telling import Telling
+from hotspare_receiver.expiry import HistoryExpiry
 from hotspare_receiver.hot_spare import HotSpare
 from hotspare_receiver.identity import Identity, host_name, identify
 from hotspare_receiver.journal import Journal
 from hotspare_receiver.metrics import ReceiverCollector
+from hotspare_receiver.metrics_direct import DirectCollector
+from hotspare_receiver.metrics_history import HistoryCollector
+from hotspare_receiver.metrics_supervision import SupervisionCollector
+from hotspare_receiver.outputs.subscriptions import Subscriptions
 from hotspare_receiver.path import AlarmPath
+from hotspare_receiver.services import alarm as alarm_service
 from hotspare_receiver.services import backup as backup_service
 from hotspare_receiver.services import configuration as configuration_service
+from hotspare_receiver.services import feed as feed_service
 from hotspare_receiver.services import receiver as receiver_service
-from hotspare_receiver.services.feed import FeedServicer
 from hotspare_receiver.services.queue import QueueServicer
 from hotspare_receiver.services.role import RoleServicer
 from hotspare_receiver.services.streams import Changes, Ends
@@ -41,6 +58,9 @@ from hotspare_receiver.services.version import VersionServicer
 from hotspare_receiver.snapshot import Expulsion, Introduction
 from hotspare_receiver.status import StatusBoard
 from hotspare_receiver.store.configuration import ConfigurationStore
+from hotspare_receiver.store.direct import DirectStore
+from hotspare_receiver.store.direct_lives import DirectLives
+from hotspare_receiver.store.feed import FeedStore
 from hotspare_receiver.store.outputs import OutputStore
 from hotspare_receiver.store.schema import migrations
 from hotspare_receiver.store.settings import SettingsStore
@@ -113,7 +133,9 @@ class ReceiverApp:
         await tokens.ensure_admin(folder.path)
         journal = Journal(database, clock)
         self._closing.push_async_callback(journal.close)
+        expiry = HistoryExpiry(database, lambda: settings.settings.history, clock)
         identity = identify(settings.receiver_id, options.machine_id)
+        subscriptions = Subscriptions(FeedStore(database, clock), journal, lambda: outputs.configs)
 
         cloud = CloudClient(settings, options.tls)
         self._closing.push_async_callback(cloud.close)
@@ -131,6 +153,7 @@ class ReceiverApp:
 
         def group_changed() -> None:
             backup.group_changed()
+            gate.look()
             changes.notify()
 
         members = MembersWatch(cloud, lambda: hot_spare.attendance() is not None, sub_account, group_changed, clock)
@@ -144,23 +167,49 @@ class ReceiverApp:
             on_change=changes.notify,
             clock=clock,
         )
+        direct = DirectStore(database)
+        doubts = DurableDoubts(direct, clock)
+        around = HostSurroundings(lambda: path, settings, configuration, lambda: gate.open, folder.free_bytes)
+        isolated = Isolated(direct, journal, lambda: gateway, doubts, around, clock, changes.notify)
         path = AlarmPath(
             cloud=cloud,
             journal=journal,
             incarnation=identity.incarnation,
             introduce=introduce,
-            sync=backup.beat_report,
+            sync=lambda: isolated.sync_report(backup.beat_report()),
             disk_free=folder.free_bytes,
             on_expelled=expelled,
             on_behind=settings.count_on,
             on_change=changes.notify,
             clock=clock,
             disk_floor=lambda: settings.settings.disk_floor_bytes or DISK_FLOOR,
+            make_output=subscriptions.make_output,
+            direct=isolated.line,
         )
+
+        definitions = Definitions(database.path, path.follow_group)
+        configuration.listen(definitions.changed)
+
+        gateway = Gateway(cloud, clock.now, doubts, hopeless=lambda: isolated.active)
+        gate = Gate(
+            settings,
+            lambda: takes_direct(settings, members),
+            gateway,
+            clock,
+            lambda device_id, way: supervision.heard(device_id, way),
+            isolated,
+        )
+        supervision = DirectSupervision(
+            DirectLives(database), configuration, gate, lambda: reaches_anyone(path.snapshot()), clock
+        )
+        telling = Telling(gate, lambda: settings.receiver_id, lambda: bool(settings.settings.own_account_number), clock)
+        accounts = Accounts(configuration, lambda: listener.accounts_changed())
+        listener = Listener(gate, lambda: accounts.table, clock, telling.refused)
 
         def role_changed() -> None:
             members.restart()
             backup.restart()
+            gate.look()
             changes.notify()
 
         def way_changed() -> None:
@@ -168,6 +217,7 @@ class ReceiverApp:
                 path.reconnect()
                 members.restart()
                 backup.restart()
+            gate.look()
             changes.notify()
 
         def edited() -> None:
@@ -188,10 +238,15 @@ class ReceiverApp:
             members=members,
             backup=backup,
             path=path.snapshot,
+            isolation=isolated.snapshot,
+            listener_problem=lambda: listener.snapshot().problem,
         )
 
         registry = CollectorRegistry()
         registry.register(ReceiverCollector(board.view, asyncio.get_running_loop()))
+        registry.register(HistoryCollector(expiry))
+        registry.register(DirectCollector(gate, gateway, listener, isolated))
+        registry.register(SupervisionCollector(supervision))
         server = RpcServer(options.listen, options.tls, registry)
         ends = Ends(tokens, server.stopping)
         server.add(
@@ -232,13 +287,20 @@ class ReceiverApp:
         )
         server.add(
             alarm_feed_service_pb2_grpc.add_AlarmFeedServiceServicer_to_server,
-            FeedServicer(tokens, journal, settings.receiver_id),
+            feed_service.FeedServicer(
+                feed_service.Parts(tokens, ends, changes, journal, subscriptions, cloud, settings)
+            ),
         )
         server.add(
             version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer(tokens, cloud, settings)
         )
+        server.add(
+            alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server,
+            alarm_service.AlarmServicer(alarm_service.Parts(gate, settings, configuration, server.stopping, clock)),
+        )
 
         self._server = server
+        self._closing.push_async_callback(telling.stop)
         self._closing.push_async_callback(server.stop, STOP_GRACE)
         self.address = await server.start()
         if options.metrics is not None:
@@ -249,11 +311,18 @@ class ReceiverApp:
             (hot_spare.start, hot_spare.stop),
             (members.start, members.stop),
             (backup.start, backup.stop),
+            (accounts.start, accounts.stop),
+            (isolated.start, isolated.stop),
+            (lambda: gate.start(listener), gate.stop),
+            (supervision.start, supervision.stop),
+            (definitions.start, definitions.stop),
+            (expiry.start, expiry.stop),
         ):
             self._closing.push_async_callback(end)
             begin()
         self._keep_house(database)
         self._path = path
+        definitions.load()
         path.start(outputs.configs, hot_spare.attendance())
         log_event(
             _log, logging.INFO, "receiver_started", receiver_id=identity.receiver_id,

@@ -16,6 +16,12 @@ from hotspare_receiver.store.schema import migrations
 
 PAGE_LIMIT = 1000
 
+LOOKED_AT = 2000
+"""Alarms that one read looks at for a list: a rare state in a long history must not keep the alarm path waiting."""
+
+ATTEMPTS_FIRST, ATTEMPTS_LAST = 50, 150
+"""Attempts of one alarm that are shown, the first and the newest: a silent ARC makes thousands a week."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -33,6 +39,34 @@ def _set_aside(db: sqlite_utils.Database) -> None:
     db.execute("ALTER TABLE alarm ADD COLUMN set_aside INTEGER")
     db.execute("ALTER TABLE alarm ADD COLUMN aside_at INTEGER")
 
+
+@migrations(name="journal_expiry")
+def _expiry(db: sqlite_utils.Database) -> None:
+    """What is kept, and how far it was counted (A8); a list by time finds its alarms without a look at all others."""
+    for statement in _JOURNAL_EXPIRY:
+        db.execute(statement)
+
+
+_JOURNAL_EXPIRY = (
+    """
+    CREATE TABLE history_size (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        alarms INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        alarm_through INTEGER NOT NULL,
+        attempt_through INTEGER NOT NULL,
+        looked INTEGER NOT NULL
+    ) STRICT
+    """,
+    "INSERT INTO history_size VALUES (1, 0, 0, 0, 0, 0, 0)",
+    "CREATE INDEX alarm_by_received ON alarm (received)",
+    "DROP INDEX alarm_by_device",
+    "CREATE INDEX alarm_by_device ON alarm (device_id, received)",
+    "CREATE INDEX alarm_aside ON alarm (received) WHERE set_aside IS NOT NULL",
+    # Why it went to no output: the configuration says so. Empty: it is to go.
+    "ALTER TABLE alarm ADD COLUMN not_forwarded TEXT NOT NULL DEFAULT ''",
+)
 
 _JOURNAL_1 = (
     # Times are microseconds since 1970, UTC. `id` grows in the order in which the alarms came here.
@@ -85,6 +119,10 @@ class RecordState(IntEnum):
     DELIVERED = 2
     CONFIRMED = 4
     SET_ASIDE = 5
+    NOT_FORWARDED = 6
+    """The configuration says that it goes to no output; the cloud was told that it is done with."""
+    GIVEN_BACK = 7
+    """Not confirmed here, and its epoch is over: the cloud has given it to whoever works now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +157,7 @@ class AlarmRecord:
     last_problem: str
     forwarded_code: str
     attempts: tuple[AttemptRecord, ...] = ()
-    """Oldest first. Empty in a list."""
+    """Oldest first; the first and the newest, where there are many. Empty in a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +175,7 @@ class AlarmQuery:
 
 @dataclass(frozen=True, slots=True)
 class AlarmPage:
-    """Alarms, newest first. `next` is None on the last page."""
+    """Alarms, newest first by their time of receipt. `next` is None on the last page."""
 
     records: tuple[AlarmRecord, ...]
     next: int | None
@@ -154,8 +192,36 @@ def from_micros(micros: int) -> datetime:
 
 
 def select_alarms(connection: sqlite3.Connection, query: AlarmQuery) -> AlarmPage:
-    """Read one page."""
-    size = min(max(query.page_size, 1), PAGE_LIMIT)
+    """Read up to one page, from a bounded part of the history: an empty page that has a `next` goes on from there."""
+    size = query.page_size
+    where, values = _where(query)
+    wanted = _IN_STATE[query.state] if query.state is not None else "TRUE"
+    rows = connection.execute(
+        f"SELECT * FROM ({_LOOKED_AT.format(where)}) WHERE {wanted} ORDER BY received DESC, id DESC LIMIT ?",
+        (*values, LOOKED_AT, size + 1),
+    ).fetchall()
+    page = rows[:size]
+    records = tuple(_record(row) for row in page)
+    if len(rows) > size:
+        return AlarmPage(records, _place(page[-1]))
+    last = connection.execute(
+        f"SELECT received, id FROM alarm WHERE {where} ORDER BY received DESC, id DESC LIMIT 1 OFFSET ?",
+        (*values, LOOKED_AT - 1),
+    ).fetchone()
+    return AlarmPage(records, _place(last) if last is not None else None)
+
+
+def select_alarm(connection: sqlite3.Connection, column: str, key: int | str) -> AlarmRecord | None:
+    """Read one alarm with its attempts, the newest where several have the key."""
+    found = _OF_NUMBER if column == "number" else f"{column} = ?"
+    row = connection.execute(_ONE.format(found), (key,)).fetchone()
+    if row is None:
+        return None
+    attempts = connection.execute(_ATTEMPTS, {"alarm": row["id"], "first": ATTEMPTS_FIRST, "last": ATTEMPTS_LAST})
+    return _record(row, tuple(_attempt(attempt) for attempt in attempts))
+
+
+def _where(query: AlarmQuery) -> tuple[str, list[object]]:
     conditions: list[tuple[str, object]] = []
     if query.device_id:
         conditions.append(("device_id = ?", query.device_id))
@@ -163,40 +229,64 @@ def select_alarms(connection: sqlite3.Connection, query: AlarmQuery) -> AlarmPag
         conditions.append(("received >= ?", to_micros(query.start)))
     if query.end is not None:
         conditions.append(("received < ?", to_micros(query.end)))
+    where, values = [condition for condition, _ in conditions], [value for _, value in conditions]
     if query.before is not None:
-        conditions.append(("id < ?", query.before))
-    where = [condition for condition, _ in conditions]
-    if query.state is not None:
-        where.append(_IN_STATE[query.state])
-    rows = connection.execute(
-        f"SELECT * FROM alarm WHERE {' AND '.join(where) or 'TRUE'} ORDER BY id DESC LIMIT ?",
-        [*(value for _, value in conditions), size + 1],
-    ).fetchall()
-    page = rows[:size]
-    return AlarmPage(tuple(_record(row) for row in page), page[-1]["id"] if len(rows) > size else None)
+        where.append("(received, id) < (?, ?)")
+        # A place comes from outside: one that no database has is before everything, or behind.
+        received = max(-_HIGHEST, min(_HIGHEST, query.before >> _ID_BITS))
+        values += [received, query.before & (1 << _ID_BITS) - 1]
+    if query.state is RecordState.SET_ASIDE:
+        # Few, and with an index of their own.
+        where.append("set_aside IS NOT NULL")
+    return " AND ".join(where) or "TRUE", values
 
 
-def select_alarm(connection: sqlite3.Connection, column: str, key: int | str) -> AlarmRecord | None:
-    """Read one alarm with its attempts, the newest where several have the key."""
-    statement = f"SELECT * FROM alarm WHERE {column} = ? ORDER BY id DESC LIMIT 1"
-    row = connection.execute(statement, (key,)).fetchone()
-    if row is None:
-        return None
-    attempts = connection.execute("SELECT * FROM attempt WHERE alarm = ? ORDER BY id", (row["id"],))
-    return _record(row, tuple(_attempt(attempt) for attempt in attempts))
+_ID_BITS = 40
+"""Bits of a place in a list that are the row's id; the rest is the time of receipt."""
+
+_HIGHEST = 2**63 - 1
 
 
+def _place(row: sqlite3.Row) -> int:
+    """Where a list goes on behind this row."""
+    received, alarm = int(row["received"]), int(row["id"])
+    return received << _ID_BITS | alarm
+
+
+_OVER = "epoch < ifnull((SELECT h.epoch FROM highest_epoch h WHERE h.scope = alarm.scope), 0) AS over"
+_LOOKED_AT = f"SELECT *, {_OVER} FROM alarm WHERE {{}} ORDER BY received DESC, id DESC LIMIT ?"
+_ONE = f"SELECT *, {_OVER} FROM alarm WHERE {{}} ORDER BY +id DESC LIMIT 1"
+# Numbers are looked up within a scope: of these there are few, and each is found by one step in the index.
+_OF_NUMBER = """
+    number = ? AND scope IN (
+        WITH RECURSIVE scopes (scope) AS (
+            SELECT min(scope) FROM alarm
+            UNION ALL SELECT (SELECT min(a.scope) FROM alarm a WHERE a.scope > scopes.scope) FROM scopes
+            WHERE scopes.scope IS NOT NULL
+        ) SELECT scope FROM scopes WHERE scope IS NOT NULL
+    )
+"""
+_ATTEMPTS = """
+    SELECT * FROM attempt WHERE id IN (
+        SELECT * FROM (SELECT id FROM attempt WHERE alarm = :alarm ORDER BY id LIMIT :first)
+        UNION SELECT * FROM (SELECT id FROM attempt WHERE alarm = :alarm ORDER BY id DESC LIMIT :last)
+    ) ORDER BY id
+"""
 _IN_STATE = {
-    RecordState.DELIVERED: "confirmed IS NULL AND set_aside IS NULL",
-    RecordState.CONFIRMED: "confirmed IS NOT NULL",
+    RecordState.DELIVERED: "confirmed IS NULL AND set_aside IS NULL AND NOT over",
+    RecordState.CONFIRMED: "confirmed IS NOT NULL AND not_forwarded = ''",
+    RecordState.NOT_FORWARDED: "confirmed IS NOT NULL AND not_forwarded <> ''",
     RecordState.SET_ASIDE: "confirmed IS NULL AND set_aside IS NOT NULL",
+    RecordState.GIVEN_BACK: "confirmed IS NULL AND set_aside IS NULL AND over",
 }
 
 
 def _state(row: sqlite3.Row) -> RecordState:
     if row["confirmed"] is not None:
-        return RecordState.CONFIRMED
-    return RecordState.DELIVERED if row["set_aside"] is None else RecordState.SET_ASIDE
+        return RecordState.NOT_FORWARDED if row["not_forwarded"] else RecordState.CONFIRMED
+    if row["set_aside"] is not None:
+        return RecordState.SET_ASIDE
+    return RecordState.GIVEN_BACK if row["over"] else RecordState.DELIVERED
 
 
 def _record(row: sqlite3.Row, attempts: tuple[AttemptRecord, ...] = ()) -> AlarmRecord:
@@ -212,7 +302,7 @@ def _record(row: sqlite3.Row, attempts: tuple[AttemptRecord, ...] = ()) -> Alarm
         confirmed=None if row["confirmed"] is None else from_micros(row["confirmed"]),
         acknowledged=None if row["acknowledged"] is None else from_micros(row["acknowledged"]),
         attempt_count=row["attempt_count"],
-        last_problem=row["last_problem"],
+        last_problem=row["not_forwarded"] or row["last_problem"],
         forwarded_code=row["forwarded_code"],
         attempts=attempts,
     )

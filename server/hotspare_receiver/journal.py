@@ -11,17 +11,18 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_receiver.clock import Clock, SystemClock
 from hotspare_receiver.core.forwarder import Delivered, Outcome
+from hotspare_receiver.history import PAGE_LIMIT, select_alarm, select_alarms, to_micros
 from hotspare_receiver.history import AlarmPage as AlarmPage
 from hotspare_receiver.history import AlarmQuery as AlarmQuery
 from hotspare_receiver.history import AlarmRecord as AlarmRecord
 from hotspare_receiver.history import AttemptRecord as AttemptRecord
 from hotspare_receiver.history import RecordState as RecordState
-from hotspare_receiver.history import select_alarm, select_alarms, to_micros
 from hotspare_rpc.logs import log_event
 from hotspare_store.database import Database
 
@@ -73,13 +74,17 @@ class _Notes:
     attempts: list[tuple[object, ...]] = field(default_factory=list)
     summaries: list[tuple[object, ...]] = field(default_factory=list)
     confirmed: list[tuple[object, ...]] = field(default_factory=list)
+    ended: list[tuple[object, ...]] = field(default_factory=list)
+    """A summary and the confirmation that follows from it, in one."""
     acknowledged: list[tuple[object, ...]] = field(default_factory=list)
     set_aside: list[tuple[object, ...]] = field(default_factory=list)
+    not_forwarded: list[tuple[object, ...]] = field(default_factory=list)
     durable: list[tuple[str, Delivered]] = field(default_factory=list)
     """Confirmations that are to be told once they are written."""
 
     def __bool__(self) -> bool:
-        return any((self.epochs, self.delivered, self.attempts, self.confirmed, self.acknowledged, self.set_aside))
+        alarms = (self.delivered, self.attempts, self.confirmed, self.ended, self.acknowledged)
+        return any((self.epochs, *alarms, self.set_aside, self.not_forwarded))
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write all of it, in the transaction of the caller."""
@@ -88,8 +93,10 @@ class _Notes:
         connection.executemany(_PUT_ATTEMPT, self.attempts)
         connection.executemany(_PUT_SUMMARY, self.summaries)
         connection.executemany(_PUT_CONFIRMED, self.confirmed)
+        connection.executemany(_PUT_ENDED, self.ended)
         connection.executemany(_PUT_ACKNOWLEDGED, self.acknowledged)
         connection.executemany(_PUT_SET_ASIDE, self.set_aside)
+        connection.executemany(_PUT_NOT_FORWARDED, self.not_forwarded)
 
 
 class Journal:
@@ -177,13 +184,20 @@ class Journal:
         self._notes.set_aside.append((to_micros(self._clock.wall()), *key))
         self._write_soon()
 
+    def note_not_forwarded(self, scope: str, alarms: Iterable[tuple[Delivered, str]]) -> None:
+        """The configuration says that these go to no output, each with why. They are confirmed like others."""
+        for delivered, why in alarms:
+            key = (scope, delivered.number, delivered.stored.alarm.alarm_id)
+            self._notes.not_forwarded.append((why[:DETAIL_LIMIT], *key))
+        self._write_soon()
+
     def confirm(self, scope: str, alarms: Iterable[Delivered]) -> None:
         """The ARC has confirmed alarms. The listener hears of them when that is durable."""
         now = to_micros(self._clock.wall())
         for delivered in alarms:
             alarm_id = delivered.stored.alarm.alarm_id
             self._remember(scope, delivered.number, alarm_id)
-            self._notes.confirmed.append((now, delivered.epoch, scope, delivered.number, alarm_id))
+            self._note_confirmed((scope, delivered.number, alarm_id), now, delivered.epoch)
             self._notes.durable.append((scope, delivered))
             self._unwritten += 1
         self._write_now()
@@ -247,8 +261,16 @@ class Journal:
 
     async def list_alarms(self, query: AlarmQuery) -> AlarmPage:
         """The alarms that this receiver had, newest first."""
-        page: AlarmPage = await self._database.read(lambda connection: select_alarms(connection, query))
-        return page
+        records: tuple[AlarmRecord, ...] = ()
+        query = replace(query, page_size=min(max(query.page_size, 1), PAGE_LIMIT))
+        while True:
+            # Several short reads: the alarm path asks the disk in between.
+            part: AlarmPage = await self._database.read(partial(select_alarms, query=query))
+            records += part.records
+            left = query.page_size - len(part.records)
+            if part.next is None or left <= 0:
+                return AlarmPage(records, part.next)
+            query = replace(query, before=part.next, page_size=left)
 
     async def get_alarm(self, *, number: int | None = None, alarm_id: str | None = None) -> AlarmRecord | None:
         """One alarm with its attempts, by its number or its id; the newest where several have it."""
@@ -283,6 +305,14 @@ class Journal:
             self._highest_number[scope] = highest[0] or 0
         for scope, number, epoch, alarm_id in connection.execute(_UNSTORED):
             self._unstored.setdefault(scope, {})[number] = Unstored(number, epoch, alarm_id)
+
+    def _note_confirmed(self, key: tuple[str, int, str], now: int, epoch: int) -> None:
+        """Nearly always this follows from the attempt that was noted last: then its row is written once for both."""
+        if self._notes.summaries and self._notes.summaries[-1][2:] == key:
+            problem, forwarded_code, *_ = self._notes.summaries.pop()
+            self._notes.ended.append((problem, forwarded_code, now, epoch, *key))
+        else:
+            self._notes.confirmed.append((now, epoch, *key))
 
     def _remember(self, scope: str, number: int, alarm_id: str) -> None:
         self._confirmed[scope, number] = alarm_id
@@ -381,10 +411,15 @@ _PUT_SUMMARY = f"""
 _PUT_CONFIRMED = f"""
     UPDATE alarm SET confirmed = coalesce(confirmed, ?), acknowledged = NULL, epoch = ? WHERE {_ALARM}
 """
+_PUT_ENDED = f"""
+    UPDATE alarm SET attempt_count = attempt_count + 1, last_problem = ?, forwarded_code = ?,
+        confirmed = coalesce(confirmed, ?), acknowledged = NULL, epoch = ? WHERE {_ALARM}
+"""
 _PUT_SET_ASIDE = f"""
     UPDATE alarm SET set_aside = ?, aside_at = (SELECT max(id) FROM attempt WHERE attempt.alarm = alarm.id)
     WHERE {_ALARM}
 """
+_PUT_NOT_FORWARDED = f"UPDATE alarm SET not_forwarded = ? WHERE {_ALARM}"
 _PUT_ACKNOWLEDGED = f"""
     UPDATE alarm SET acknowledged = ?, last_problem = CASE ? WHEN '' THEN last_problem ELSE ? END
     WHERE {_ALARM} AND epoch = ?

@@ -145,6 +145,11 @@ def _alarms(view: StatusView) -> Iterator[Metric]:
     yield _counter(
         "alarms_set_aside", "Alarms that an output refused too often, set aside by the cloud.", counters.set_aside
     )
+    yield _counter(
+        "alarms_not_forwarded",
+        "Alarms that the configuration keeps from the ARC: confirmed to the cloud without being sent.",
+        counters.not_forwarded,
+    )
     yield _gauge("alarms_waiting", "Alarms taken and not confirmed.", path.waiting)
     oldest = path.oldest_age.total_seconds() if path.oldest_age is not None else 0.0
     yield _gauge("alarms_oldest_seconds", "How long the oldest of those has been here; 0 without any.", oldest)
@@ -164,6 +169,11 @@ def _outputs(outputs: tuple[OutputSnapshot, ...]) -> Iterator[Metric]:
     confirmed = CounterMetricFamily(
         f"{_PREFIX}_output_alarms_confirmed", "Alarms that an output confirmed.", labels=("output",)
     )
+    generic = CounterMetricFamily(
+        f"{_PREFIX}_output_alarms_generic",
+        "Alarms that an output confirmed as a generic event in place of their own code.",
+        labels=("output",),
+    )
     attempts = CounterMetricFamily(
         f"{_PREFIX}_output_attempts", "Attempts at an output, by their outcome.", labels=("output", "outcome")
     )
@@ -172,9 +182,10 @@ def _outputs(outputs: tuple[OutputSnapshot, ...]) -> Iterator[Metric]:
             link.add_metric((output.name, state.name.lower()), float(state is output.link))
         waiting.add_metric((output.name,), output.waiting)
         confirmed.add_metric((output.name,), output.confirmed)
+        generic.add_metric((output.name,), output.generic)
         for outcome in Outcome:
             attempts.add_metric((output.name, outcome.name.lower()), output.attempts.get(outcome, 0))
-    yield from (link, waiting, confirmed, attempts)
+    yield from (link, waiting, confirmed, generic, attempts)
 
 
 def _configuration(view: StatusView) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
+from hotspare.v1 import group_pb2
 from hotspare_model.alarm import StoredAlarm
 from hotspare_model.errors import HotspareError
 from hotspare_model.group import GroupSettings, Role
@@ -13,11 +14,15 @@ from hotspare_receiver.clients.attend_messages import BeatReport, Told
 from hotspare_receiver.clients.pull import Pull
 from hotspare_receiver.clock import Clock, SystemClock
 from hotspare_receiver.core.forwarder import Delivered
+from hotspare_receiver.core.group_view import GroupView
 from hotspare_receiver.core.health import DISK_FLOOR, Facts
 from hotspare_receiver.core.lease import LeaseGuard
 from hotspare_receiver.core.pull_watch import PullWatch
+from hotspare_receiver.direct.line import DirectLine
 from hotspare_receiver.health import HealthWatch
 from hotspare_receiver.journal import Journal, Range, Refusal, Unstored
+from hotspare_receiver.outputs.making import OutputMaker
+from hotspare_receiver.outputs.sender import Output
 from hotspare_receiver.outputs.trial import Trial
 from hotspare_receiver.snapshot import (
     Attendance,
@@ -31,6 +36,9 @@ from hotspare_receiver.snapshot import (
 )
 from hotspare_receiver.work import Work
 from hotspare_rpc.logs import log_event
+
+_COPY_COUNTS = (group_pb2.SYNC_STATE_UP_TO_DATE, group_pb2.SYNC_STATE_UPLOADING)
+"""How a copy stands that is the group's: equal to the cloud's, or the host's own with edits on their way there."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +60,8 @@ class AlarmPath:
         on_change: Callable[[], None],
         clock: Clock | None = None,
         disk_floor: Callable[[], int] = lambda: DISK_FLOOR,
+        make_output: OutputMaker = Output,
+        direct: DirectLine | None = None,
     ) -> None:
         """Build it; nothing runs before `start`.
 
@@ -74,6 +84,9 @@ class AlarmPath:
             on_confirmed=self._confirmed,
             on_resumed=lambda: self._pull.reopen("the wish to yield is gone"),
             on_refused=lambda refusal: self._pull.refuse(refusal),
+            make_output=make_output,
+            direct=direct,
+            copy_counts=self._copy_counts,
         )
         self._attend = Attend(cloud, self, introduce, incarnation, self._clock, on_behind, on_change)
         self._pull = Pull(cloud, self, incarnation)
@@ -83,6 +96,7 @@ class AlarmPath:
         self._answers = 0
         self._attendance: Attendance | None = None
         self._told: Told | None = None
+        self._heard_at = self._clock.now()
         self._acknowledged = asyncio.Event()
 
     @property
@@ -105,6 +119,10 @@ class AlarmPath:
         self._health.look()
         self._on_change()
 
+    def follow_group(self, group: GroupView) -> None:
+        """Go by what the group's configuration says now (definitions.py)."""
+        self._work.follow_group(group)
+
     def try_output(self, name: str, stored: StoredAlarm) -> Trial:
         """Send a test alarm through one output (outputs/sender.py).
 
@@ -117,6 +135,13 @@ class AlarmPath:
     def attendance(self) -> Attendance | None:
         """As what it attends; None: it does not."""
         return self._attendance
+
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since the cloud was heard, or since the start. None: it refuses this receiver, or is not attended."""
+        if self._attendance is None or self._attend.snapshot.final:
+            return None
+        return self._clock.now() - self._heard_at
 
     def attend(self, attendance: Attendance) -> None:
         """Attend so from now on. In the same group a held epoch goes on, whatever the role is now (G7)."""
@@ -232,6 +257,7 @@ class AlarmPath:
 
     def heard(self, told: Told) -> None:
         """The cloud's state arrived."""
+        self._heard_at = self._clock.now()
         before, self._told = self._told, told
         if told.settings is not None:
             self._work.settings = told.settings
@@ -344,6 +370,12 @@ class AlarmPath:
         self._told = None
         self._attend.stop()
         self._pull.stop()
+
+    def _copy_counts(self) -> bool:
+        """Whether the copy of the configuration here is known to be the group's, and the cloud not lost for long."""
+        silent = self.silent_for
+        recent = silent is not None and silent <= self.settings.sync_interval.total_seconds()
+        return recent and self._sync().state in _COPY_COUNTS
 
     def _health_changed(self) -> None:
         self._attend.beat_now()

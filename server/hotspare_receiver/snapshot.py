@@ -119,18 +119,28 @@ class SurgardConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """What only a stream output has."""
+
+    subscription: str
+    """The name that subscribers open."""
+
+
+@dataclass(frozen=True, slots=True)
 class OutputConfig:
     """A connection to the ARC's automation software."""
 
     name: str
     addresses: tuple[Address, ...]
-    """Tried in order (O3)."""
+    """Tried in order (O3). None for a stream."""
     required: bool = True
     """Whether an alarm is confirmed only when this output confirmed it."""
     dc09: Dc09Config = Dc09Config()
-    """Means nothing where `surgard` is set."""
+    """Means nothing where one of the other two is set."""
     surgard: SurgardConfig | None = None
-    """None: it speaks DC-09."""
+    """None: it speaks DC-09, or our own stream."""
+    stream: StreamConfig | None = None
+    """Set: our own stream; there is no link of its own."""
     paused: bool = False
     """Whether an operator closed its link until further notice."""
 
@@ -216,6 +226,8 @@ class PathCounters:
     """Confirmations that the cloud dropped."""
     set_aside: int = 0
     """Alarms that an output here refused too often, set aside by the cloud (A5)."""
+    not_forwarded: int = 0
+    """Alarms that the configuration keeps from the ARC: confirmed to the cloud without being sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +244,10 @@ class OutputSnapshot:
     confirmed: int
     last_confirmed: datetime | None
     attempts: Mapping[Outcome, int]
+    generic: int = 0
+    """Alarms that it confirmed as a generic event in place of their own code, which it has no word for (A10)."""
+    last_generic: str = ""
+    """The code of the last of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hotspare_model.transfer import by_kind
 from hotspare_receiver.backup import Backup
 from hotspare_receiver.clients.attend_messages import introduction_to_proto
 from hotspare_receiver.clients.members import MembersWatch
+from hotspare_receiver.direct.isolated import IsolationSnapshot
 from hotspare_receiver.hot_spare import HotSpare
 from hotspare_receiver.services.outputs import output_to_proto
 from hotspare_receiver.snapshot import (
@@ -24,6 +25,7 @@ from hotspare_receiver.snapshot import (
     ProblemKind,
     SyncReport,
 )
+from hotspare_receiver.status_direct import direct_advice, isolation_to_proto
 from hotspare_receiver.store.configuration import ConfigurationStore, KindState
 from hotspare_receiver.store.outputs import OutputStore
 from hotspare_receiver.store.settings import SettingsStore
@@ -86,6 +88,8 @@ class StatusBoard:
         members: MembersWatch,
         backup: Backup,
         path: Callable[[], PathSnapshot],
+        isolation: Callable[[], IsolationSnapshot | None] = lambda: None,
+        listener_problem: Callable[[], str] = lambda: "",
     ) -> None:
         self._introduce = introduce
         self._started = started
@@ -96,6 +100,8 @@ class StatusBoard:
         self._members = members
         self._backup = backup
         self._path = path
+        self._isolation = isolation
+        self._listener_problem = listener_problem
 
     def view(self) -> StatusView:
         """What the metrics show."""
@@ -138,6 +144,8 @@ class StatusBoard:
             message.group.CopyFrom(view.group)
             message.members.extend(view.members)
             message.group_time.CopyFrom(timestamp_to_proto(view.told))
+        if (isolation := self._isolation()) is not None:
+            message.isolation.CopyFrom(isolation_to_proto(isolation))
         if message.status == group_pb2.MEMBER_STATUS_STANDBY:
             message.standby_reason = self._standby_reason(snapshot)
         return message
@@ -196,6 +204,7 @@ class StatusBoard:
         elif not cloud.connected and not cloud.final:
             detail = cloud.problem or "no answer yet"
             yield f"The cloud at {self._settings.settings.cloud_address} is not connected: {detail}."
+        yield from direct_advice(self._isolation(), self._listener_problem())
         for problem in snapshot.problems:
             yield _problem_advice(problem)
         told = {problem.subject for problem in snapshot.problems if problem.kind is ProblemKind.OUTPUT_DOWN}
@@ -216,6 +225,7 @@ class StatusBoard:
             yield f"The configuration does not follow the host: {sync.detail}."
         if self._settings.goodbye is not None:
             yield "The cloud has not heard yet that the hot spare was switched off here; it will be told."
+        yield from generic_advice(snapshot)
         view = self._members.view
         if view is not None:
             yield from view.group.warnings
@@ -240,6 +250,16 @@ def _problem_advice(problem: Problem) -> str:
         case _:
             subject = f" ({problem.subject})" if problem.subject else ""
             return f"{problem.detail or problem.kind.name}{subject}."
+
+
+def generic_advice(snapshot: PathSnapshot) -> Iterator[str]:
+    """Which outputs had no word for the codes of alarms (A10), and what to do."""
+    for output in snapshot.outputs:
+        if output.generic:
+            yield (
+                f"Output {output.name} sent {output.generic} alarms as generic events since the start, the last of them"
+                f" for the code {output.last_generic}: define such codes (`hotspare event create`)."
+            )
 
 
 def _cloud_to_proto(address: str, cloud: CloudSnapshot) -> receiver_service_pb2.CloudConnection:

@@ -123,8 +123,8 @@ class Tokens:
             self._unfit = problem
             log_event(_log, logging.WARNING, "admin_token_unusable", file=file, problem=problem)
 
-    def admit(self, context: Any, needed: TokenRole) -> Operator:
-        """The operator behind a call.
+    def admit(self, context: Any, needed: TokenRole, *others: TokenRole) -> Operator:
+        """The operator behind a call, with a token that has one of these roles or a higher one.
 
         Raises:
             HotspareError: INVALID_CREDENTIALS (one answer for missing, malformed, unknown and revoked ones),
@@ -142,16 +142,30 @@ class Tokens:
                 f"the token expired at {token.expires.isoformat()}",
                 expire_time=token.expires.isoformat().replace("+00:00", "Z"),
             )
-        if not may(token.role, needed):
+        if not any(may(token.role, role) for role in (needed, *others)):
+            roles = " or ".join(role.name.lower() for role in (needed, *others))
             raise HotspareError(
                 Reason.CALLER_NOT_ALLOWED,
-                f"this call needs a token with the role {needed.name.lower()}, "
-                f"and {token.name} is {token.role.name.lower()}",
+                f"this call needs a token with the role {roles}, and {token.name} is {token.role.name.lower()}",
                 caller=token.role.name.lower(),
-                required=needed.name.lower(),
+                required=roles,
             )
         self._touch(token)
         return Operator(token.name, token.role, token.token_id, self._revoked[token.token_id])
+
+    def check_subscription(self, operator: Operator, subscription: str) -> None:
+        """Refuse a subscription that the operator's token does not name; one without names may open any.
+
+        Raises:
+            HotspareError: CALLER_NOT_ALLOWED.
+        """
+        named = self._tokens[operator.token_id].subscriptions
+        if named and subscription not in named:
+            raise HotspareError(
+                Reason.CALLER_NOT_ALLOWED,
+                f"the token {operator.name} may open the subscriptions {', '.join(named)}, and not {subscription}",
+                caller=operator.role.name.lower(),
+            )
 
     def remaining(self, operator: Operator) -> timedelta | None:
         """How long the token behind a stream is still valid; None without an end."""

@@ -14,7 +14,8 @@ from math import inf, isfinite
 from hotspare_model.group import GroupSettings
 from hotspare_model.lease import WRITE_DELAY
 from hotspare_receiver.clock import Clock
-from hotspare_receiver.core.forwarder import Delivered, Forwarder, Outcome, Progress, Rejection, Sending
+from hotspare_receiver.core.forwarder import Delivered, Forwarder, Outcome, Progress, Sending
+from hotspare_receiver.core.group_view import GroupView
 from hotspare_receiver.core.health import OutputFacts
 from hotspare_receiver.core.lease import (
     Change,
@@ -27,10 +28,14 @@ from hotspare_receiver.core.lease import (
     Resumed,
     TookOver,
 )
+from hotspare_receiver.direct.line import ISOLATED_EPOCH, DirectLine
 from hotspare_receiver.history import AttemptRecord
 from hotspare_receiver.journal import Journal, Range, Refusal, Unstored
+from hotspare_receiver.outputs.making import AnyOutput, OutputMaker
 from hotspare_receiver.outputs.sender import Output
+from hotspare_receiver.refusals import Refusals
 from hotspare_receiver.snapshot import OutputConfig, OutputSnapshot, PathCounters
+from hotspare_receiver.withholding import Withholding
 from hotspare_rpc.logs import log_event
 
 _log = logging.getLogger(__name__)
@@ -48,33 +53,46 @@ class Work:
         on_confirmed: Callable[[Sequence[Unstored]], None],
         on_resumed: Callable[[], None],
         on_refused: Callable[[Refusal], None],
+        make_output: OutputMaker = Output,
+        direct: DirectLine | None = None,
+        copy_counts: Callable[[], bool] = lambda: True,
     ) -> None:
         """`on_levels`: what beats and the pull go by has changed. `on_confirmed`: tell the cloud of these.
 
-        `on_resumed`: what was given back has to be delivered anew. `on_refused`: tell the cloud of it (A5).
+        `on_resumed`: what was given back has to be delivered anew. `on_refused`: tell the cloud of it (A5). `direct`:
+        what an isolated host has to forward beside (D4).
         """
         self._journal = journal
         self._clock = clock
         self._on_levels = on_levels
         self._on_confirmed = on_confirmed
         self._on_resumed = on_resumed
-        self._on_refused = on_refused
-        self._refusals: dict[int, Refusal] = {}
-        """What the cloud has to set aside, by number; those that the forwarder has forgotten count no more."""
+        self._make_output = make_output
+        self._direct = direct
         self._clock_problems: dict[str, str] = {}
         self._guard = LeaseGuard()
         self._forwarder = Forwarder()
-        self._outputs: dict[str, Output] = {}
+        self._refusals = Refusals(self._forwarder, on_refused)
+        self._outputs: dict[str, AnyOutput] = {}
         self._refused = 0
         self._lease_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._settle_timer: asyncio.TimerHandle | None = None
         self._unsure_until = -inf
         """Until then something that was written, and got no answer, may still reach the ARC."""
+        self._settings = GroupSettings()
+        self._withholding = Withholding(
+            self._forwarder,
+            journal,
+            decides=lambda: self._guard.may_write(self._guard.epoch, clock.now()),
+            copy_counts=copy_counts,
+            on_withheld=lambda alarms: self._count(not_forwarded=alarms),
+        )
         self.scope = ""
-        self.settings = GroupSettings()
         self.counters = PathCounters()
         journal.listen(self._durable)
+        if direct is not None:
+            direct.bind(self._kick, lambda: self._withholding.certain)
 
     # What can be seen.
 
@@ -82,6 +100,22 @@ class Work:
     def guard(self) -> LeaseGuard:
         """The lease guard as it is."""
         return self._guard
+
+    @property
+    def settings(self) -> GroupSettings:
+        """The settings of the group."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: GroupSettings) -> None:
+        self._settings = settings
+        # An alarm that comes again is counted on from what it had (A5): that needs the limit before any attempt.
+        self._forwarder.set_aside_after = settings.set_aside_after
+
+    @property
+    def group(self) -> GroupView:
+        """What the group's configuration says about alarms."""
+        return self._withholding.group
 
     @property
     def has_required_output(self) -> bool:
@@ -111,7 +145,7 @@ class Work:
         """How the outputs are, by name."""
         return tuple(self._outputs[name].snapshot() for name in sorted(self._outputs))
 
-    def output(self, name: str) -> Output:
+    def output(self, name: str) -> AnyOutput:
         """One of the outputs. Raises KeyError."""
         return self._outputs[name]
 
@@ -121,12 +155,7 @@ class Work:
 
     def refusals(self) -> Sequence[Refusal]:
         """What outputs refused too often, and the cloud has not set aside yet."""
-        self._refusals = {
-            number: refusal
-            for number, refusal in self._refusals.items()
-            if (rejection := self._forwarder.rejection(number)) and rejection.delivered is refusal.delivered
-        }
-        return tuple(self._refusals.values())
+        return self._refusals.pending()
 
     @property
     def clock_problems(self) -> Mapping[str, str]:
@@ -153,6 +182,8 @@ class Work:
     def heard(self, state: CloudState) -> None:
         """The cloud's state arrived."""
         self._step(self._guard.heard(state, self._clock.now()))
+        if self._withholding.doubted:
+            self._reconsider()
 
     def recall(self, refusals: Mapping[int, Mapping[str, int]]) -> None:
         """Of alarms that come next: how often outputs refused them in an earlier process, by number."""
@@ -163,8 +194,9 @@ class Work:
         if self._guard.draining or self._guard.held == 0:
             # Given back unseen: the cloud still has them (F5).
             return
-        taken = self._forwarder.deliver(alarms, known, self._clock.now())
-        fresh = (*taken.new, *taken.again)
+        withheld = self._withholding.reasons(alarms)
+        taken = self._forwarder.deliver(alarms, known, self._clock.now(), withheld)
+        fresh = (*taken.new, *taken.again, *taken.withheld)
         if not fresh:
             return
         self._journal.note_delivered(self.scope, fresh)
@@ -175,6 +207,7 @@ class Work:
         )
         if taken.again:
             self._journal.confirm(self.scope, taken.again)
+        self._withholding.confirm(self.scope, taken.withheld, withheld)
         self._kick()
 
     def withdraw(self, number: int) -> None:
@@ -197,6 +230,11 @@ class Work:
 
     # What the operator does.
 
+    def follow_group(self, group: GroupView) -> None:
+        """Go by what the configuration says now, also for what waits and has not been begun."""
+        self._withholding.group = group
+        self._reconsider()
+
     def set_outputs(self, configs: Sequence[OutputConfig]) -> None:
         """Have exactly these outputs; one whose link stays the same keeps it."""
         wanted = {config.name: config for config in configs}
@@ -208,9 +246,12 @@ class Work:
         self._clock_problems = {name: detail for name, detail in self._clock_problems.items() if name in wanted}
         for name, config in wanted.items():
             if name not in self._outputs:
-                self._outputs[name] = Output(config, self, self._clock)
+                self._outputs[name] = self._make_output(config, self, self._clock)
         required = {config.name: config.required for config in configs}
-        self._confirm(self._forwarder.set_outputs(required))
+        streams = {config.name for config in configs if config.stream is not None}
+        self._confirm(self._forwarder.set_outputs(required, streams))
+        if self._direct is not None:
+            self._direct.set_outputs(required, streams)
         for output in self._outputs.values():
             output.open()
         self._kick()
@@ -238,28 +279,36 @@ class Work:
     # What the outputs do (Source).
 
     def take(self, output: str) -> Sending | None:
-        """What goes to an output next."""
-        if not self._guard.may_write(self._guard.epoch, self._clock.now()):
-            return None
-        return self._forwarder.take(output, self._clock.now())
+        """What goes to an output next: what the cloud gave, else what an isolated host took itself (D4)."""
+        sending = None
+        if self._guard.may_write(self._guard.epoch, self._clock.now()):
+            sending = self._forwarder.take(output, self._clock.now())
+        return sending if sending is not None or self._direct is None else self._direct.take(output)
 
     def due(self, output: str) -> float | None:
-        """When something gets due there. Without a lease nothing does: its renewal asks anew."""
-        if not self._guard.may_write(self._guard.epoch, self._clock.now()):
-            return None
-        return self._forwarder.due(output)
+        """When something gets due there. Without a lease nothing of the cloud's does: its renewal asks anew."""
+        due = None
+        if self._guard.may_write(self._guard.epoch, self._clock.now()):
+            due = self._forwarder.due(output)
+        direct = self._direct.due(output) if self._direct is not None else None
+        return min((each for each in (due, direct) if each is not None), default=None)
 
     def may_write(self, epoch: int) -> bool:
         """Whether an alarm of this epoch may be written at this moment."""
+        if epoch == ISOLATED_EPOCH:
+            return self._direct is not None and self._direct.may_write()
         return self._guard.may_write(epoch, self._clock.now())
 
     def attempted(self, sending: Sending, attempt: AttemptRecord, forwarded_code: str) -> None:
         """What came of an attempt."""
         delivered = sending.delivered
+        if delivered.epoch == ISOLATED_EPOCH and self._direct is not None:
+            self._note_clock(attempt)
+            self._direct.attempted(sending, attempt, forwarded_code, self.settings.set_aside_after)
+            return
         self._journal.note_attempt(self.scope, delivered, attempt, forwarded_code)
         self._refused += attempt.outcome is Outcome.REFUSED
         self._note_clock(attempt)
-        self._forwarder.set_aside_after = self.settings.set_aside_after
         output = self._outputs.get(attempt.output)
         if attempt.outcome is Outcome.UNKNOWN and output is not None:
             self._unsure_until = max(self._unsure_until, output.last_write + WRITE_DELAY.total_seconds())
@@ -268,12 +317,16 @@ class Work:
             self._confirm((confirmed,))
         rejection = self._forwarder.rejection(delivered.number)
         if attempt.outcome is Outcome.REFUSED and rejection is not None and rejection.output == attempt.output:
-            self._refuse(rejection, attempt)
+            self._refusals.refuse(rejection, attempt)
+        elif attempt.outcome is not Outcome.CONFIRMED and self._withholding.withhold(self.scope, (delivered,)):
+            # The configuration changed while it was in flight. Its device goes on once all answers are read.
+            asyncio.get_running_loop().call_soon(self._kick)
         self._settle()
 
     def waiting_for(self, output: str) -> int:
         """How many alarms wait for an output."""
-        return self._forwarder.waiting_for(output)
+        direct = self._direct.waiting_for(output) if self._direct is not None else 0
+        return self._forwarder.waiting_for(output) + direct
 
     # How.
 
@@ -315,6 +368,12 @@ class Work:
                 self._forwarder.begin(epoch)
                 self._on_resumed()
 
+    def _reconsider(self) -> None:
+        """What waits may not be to be sent any more."""
+        if self._withholding.reconsider(self.scope):
+            self._kick()
+            self._settle()
+
     def _lease_ended(self) -> None:
         for output in self._outputs.values():
             output.lease_ended()
@@ -340,30 +399,12 @@ class Work:
             self._count(confirmed=len(confirmed))
             self._journal.confirm(self.scope, confirmed)
 
-    def _refuse(self, rejection: Rejection, attempt: AttemptRecord) -> None:
-        """Have the cloud set an alarm aside, with the last exchange (A5)."""
-        refusal = Refusal(
-            rejection.delivered, rejection.output, attempt.detail, attempt.frame, attempt.answer, rejection.refusals
-        )
-        self._refusals[rejection.delivered.number] = refusal
-        log_event(
-            _log, logging.WARNING, "alarm_rejected", number=rejection.delivered.number, output=rejection.output,
-            refusals=rejection.refusals, problem=attempt.detail,
-        )  # fmt: skip
-        self._on_refused(refusal)
-
     def _set_aside(self, epoch: int, ranges: Iterable[Range]) -> None:
-        """Of what the cloud has stored: what was refused is set aside, and its devices go on (A3)."""
-        if not self._refusals:
-            return
-        for refusal in self.refusals():
-            delivered = refusal.delivered
-            within = any(first <= delivered.number <= last for first, last in ranges)
-            if within and delivered.epoch == epoch and self._forwarder.set_aside(delivered.number):
-                del self._refusals[delivered.number]
-                self._journal.note_set_aside(self.scope, delivered)
-                self._count(set_aside=1)
-                self._kick()
+        """Of what the cloud has stored: what was refused is set aside."""
+        for delivered in self._refusals.stored(epoch, ranges):
+            self._journal.note_set_aside(self.scope, delivered)
+            self._count(set_aside=1)
+            self._kick()
 
     def _note_clock(self, attempt: AttemptRecord) -> None:
         """A NAK is no refusal: it tells that a clock is wrong, until an answer says otherwise."""

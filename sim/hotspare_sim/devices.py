@@ -13,6 +13,7 @@ import grpc
 from hotspare.v1.alarm_pb2 import CODE_FORMAT_CONTACT_ID, Alarm, Qualifier
 from hotspare_rpc.alarm_ids import uuid7
 from hotspare_rpc.credentials import DeviceCredentials
+from hotspare_sim.beats import Beats
 from hotspare_sim.line_log import LineLog
 from hotspare_sim.panel import Panel
 from hotspare_sim.publish import Publisher, Receipt, Refusal, StreamPublisher, UnaryPublisher
@@ -47,6 +48,8 @@ class Plan:
     """The same seed makes the same events of the same devices; the ids differ."""
     stream: bool = False
     """By batches over a stream, instead of one by one."""
+    beat: bool = True
+    """Whether devices say that they live (A9) also while nothing happens."""
 
 
 @dataclass
@@ -117,6 +120,8 @@ class Devices:
             )
             for device_id, key in sorted(plan.keys.items())
         ]
+        keys = plan.keys if plan.beat else {}
+        self._beats = Beats(channel, plan.arc_id, keys, Random(self._random.getrandbits(64)))
 
     async def run(self, stop: asyncio.Event, stop_timeout: timedelta) -> None:
         """Publish until `plan.count` or `stop`; then what is under way may take `stop_timeout`.
@@ -124,6 +129,7 @@ class Devices:
         Raises OSError when the log can't be written: alarms that nobody can check are of no use.
         """
         work = asyncio.gather(self._happen(stop), *map(self._publish_all_of, self._devices))
+        beats = asyncio.ensure_future(self._beats.run())
         stopped = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -133,9 +139,9 @@ class Devices:
             if work.done():
                 work.result()
         finally:
-            stopped.cancel()
-            work.cancel()
-            await asyncio.gather(work, stopped, return_exceptions=True)
+            for task in (stopped, work, beats):
+                task.cancel()
+            await asyncio.gather(work, stopped, beats, return_exceptions=True)
             self.counts.unanswered = sum(len(device.waiting) for device in self._devices)
 
     def _end(self, *, drop_unbegun: bool) -> None:

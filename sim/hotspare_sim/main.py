@@ -83,6 +83,7 @@ def arc(
 @click.option("--seed", type=int, help="Make the same events every time.")
 @click.option("--log", type=_LOG, help="Append a line of JSON for each alarm, after it was answered.")
 @click.option("--stream", is_flag=True, help="Publish in batches over a stream, instead of one by one.")
+@click.option("--no-beat", is_flag=True, help="Say nothing but alarms: who has none falls silent.")
 @click.option("--stop-timeout", type=_POSITIVE, default=10.0, show_default=True, help="Seconds for the last answers.")
 def devices(
     cloud: Address,
@@ -94,6 +95,7 @@ def devices(
     seed: int | None,
     log: Path | None,
     stream: bool,
+    no_beat: bool,
     stop_timeout: float,
 ) -> None:
     """Be alarm devices: publish alarms to a cloud, each until it is answered.
@@ -103,7 +105,7 @@ def devices(
     from hotspare_sim.devices import Plan
     from hotspare_sim.devices_command import read_device_keys, run
 
-    plan = Plan(arc_id, read_device_keys(keys), rate, count, seed, stream)
+    plan = Plan(arc_id, read_device_keys(keys), rate, count, seed, stream, beat=not no_beat)
     run(str(cloud), tls_ca, plan, log, timedelta(seconds=stop_timeout))
 
 

@@ -21,7 +21,7 @@ CLOUD_SERVICES = {
 }
 RECEIVER_SERVICES = {
     f"hotspare.v1.{name}Service"
-    for name in ("AlarmFeed", "AlarmPull", "Backup", "Configuration", "Receiver", "Role", "Version")
+    for name in ("Alarm", "AlarmFeed", "AlarmPull", "Backup", "Configuration", "Receiver", "Role", "Version")
 }
 INFRASTRUCTURE = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 

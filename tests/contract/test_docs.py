@@ -209,6 +209,7 @@ SERVICERS = {
     ("cloud", "VersionService"): "hotspare_cloud.services.version.VersionService",
     ("receiver", "AlarmFeedService"): "hotspare_receiver.services.feed.FeedServicer",
     ("receiver", "AlarmPullService"): "hotspare_receiver.services.queue.QueueServicer",
+    ("receiver", "AlarmService"): "hotspare_receiver.services.alarm.AlarmServicer",
     ("receiver", "BackupService"): "hotspare_receiver.services.backup.BackupServicer",
     ("receiver", "ConfigurationService"): "hotspare_receiver.services.configuration.ConfigurationServicer",
     ("receiver", "ReceiverService"): "hotspare_receiver.services.receiver.ReceiverServicer",
@@ -308,6 +309,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             "settings", "set", "--cloud-address", cloud["grpc"], "--arc-id", "north", "--arc-key-file", "north.key"
         )
         system.cli("output", "add", "arc", "--kind", "sia-dc09", "--address", arc["dc09"])
+        system.cli("output", "add", "feed", "--kind", "stream", "--subscription", "automation", "--best-effort")
+        system.cli("token", "create", "feed", "--role", "feed", "--subscription", "automation", "--out", "feed.token")
         system.cli("enable", "--role", "host")
         system.cli("device", "create", "panel-1", "--account", "1234", "--key-out", "panel-1.key")
         eventually(lambda: re.search(r"Configuration +up-to-date", system.cli("status")) is not None)
@@ -340,9 +343,20 @@ def test_metrics_md_tells_the_reasons_of_moves() -> None:
     assert set(re.findall(r"`(\w+)`", unplanned)) == {reason.value.lower() for reason in set(Reason) - PLANNED}
 
 
-@pytest.mark.parametrize("number", range(len(blocks(page("docs/contract.md"), "python"))))
+EXAMPLES = blocks(page("docs/contract.md"), "python")
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_the_examples_of_contract_md_run(system: System, number: int) -> None:
-    example = blocks(page("docs/contract.md"), "python")[number]
+    example = EXAMPLES[number]
+    if "StreamAlarms(" in example:
+        # There has to be an alarm, also when this example is run alone.
+        run_example(system, next(each for each in EXAMPLES if "PublishAlarm(" in each))
+    run_example(system, example)
+
+
+def run_example(system: System, example: str) -> None:
+    """Run it word for word, but for the ports, and look for what it says that it prints."""
     config = system.folder / "build" / "service_config.json"
     config.parent.mkdir(exist_ok=True)
     config.write_text(page("generated/hotspare/v1/service_config.json"))

@@ -374,6 +374,8 @@ class Receiver:
     """Number of the newest start, as its data folder keeps it."""
     clock: Clock = field(default_factory=SystemClock)
     disk_free: int = 10**9
+    sync: SyncReport = field(default_factory=lambda: SyncReport(1, 7))
+    """How its copy of the configuration stands."""
 
     def open(self) -> None:
         self.incarnations += 1
@@ -386,7 +388,7 @@ class Receiver:
             journal=self.journal,
             incarnation=f"incarnation-{self.incarnations}",
             introduce=lambda: Introduction("receiver-1", "one", "machine-1", "127.0.0.1:1", "0.1.0", start=self.starts),
-            sync=lambda: SyncReport(1, 7),
+            sync=lambda: self.sync,
             disk_free=lambda: self.disk_free,
             on_expelled=self.expelled.append,
             on_behind=self.count_on,

@@ -204,7 +204,7 @@ async def test_s3_with_tls_the_authority_is_checked(tmp_path: Path) -> None:
         for failed in (wrong, clear):
             assert failed.code == 3
             assert "--tls-ca" in failed.error_lines()[1]
-        assert len(server.calls) == 2
+        assert len(server.requests("GetStatus")) == 2
 
 
 async def test_s3_a_server_may_demand_a_certificate_of_the_command_too(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ async def test_status_is_one_screen_with_everything_that_a_technician_asks(serve
     assert ["main", "sia-dc09", "127.0.0.1:5000", "yes", "up"] in [row[:5] for row in rows]
     assert ["*", "host", HOST_ID, "alpha", "working", "7"] in [row[:6] for row in rows]
     assert ["spare1", SPARE_ID, "beta", "standby", "-"] in [row[:5] for row in rows]
-    assert shown.out.endswith("Advice\nThe group has no second spare.\n")
+    advice = ["Advice", "- Two members are on one machine.", "  hotspare history tells more."]
+    assert shown.out.splitlines()[-4:] == [*advice, "- The group has no second spare."]
     assert len(shown.out.splitlines()) < 40
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import errno
+import io
 import json
 import os
 import pty
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -146,6 +147,10 @@ class Script:
         """Run `hotspare` against this server, without a terminal."""
         return await run_cli(*arguments, environment=environment or self.environment())
 
+    async def run_inside(self, *arguments: str) -> Result:
+        """As run, in a thread of this process."""
+        return await run_inside(*arguments, environment=self.environment())
+
     async def run_on_terminal(
         self, *arguments: str, answer: str = "", environment: dict[str, str] | None = None
     ) -> Result:
@@ -230,15 +235,15 @@ def _command(arguments: Sequence[str]) -> list[str]:
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
     own = {key: value for key, value in os.environ.items() if not key.startswith("HOTSPARE_")}
-    return own | {"TZ": "UTC", "COLUMNS": "200", "TERM": "xterm-256color"} | more
+    return own | {"XDG_CONFIG_HOME": "/nonexistent", "TZ": "UTC", "COLUMNS": "200", "TERM": "xterm-256color"} | more
 
 
-async def start_cli(*arguments: str, environment: dict[str, str]) -> asyncio.subprocess.Process:
-    """Start `hotspare` without a terminal."""
+async def start_cli(*arguments: str, environment: dict[str, str], stdin: bool = False) -> asyncio.subprocess.Process:
+    """Start `hotspare` without a terminal; with `stdin` something can be typed."""
     return await asyncio.create_subprocess_exec(
         *_command(arguments),
         env=_environment(environment),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -257,6 +262,33 @@ async def finish(process: asyncio.subprocess.Process) -> Result:
 async def run_cli(*arguments: str, environment: dict[str, str] | None = None) -> Result:
     """Run `hotspare` without a terminal."""
     return await finish(await start_cli(*arguments, environment=environment or {}))
+
+
+async def run_inside(*arguments: str, environment: dict[str, str]) -> Result:
+    """Run `hotspare` in a thread of this process: for what is the same there, at a tenth of the cost.
+
+    Not two at a time: standard output and environment are the process's.
+    """
+    out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
+    os.environ.clear()
+    os.environ.update({key: value for key, value in before.items() if not key.startswith("HOTSPARE_")})
+    os.environ.update({"XDG_CONFIG_HOME": "/nonexistent"} | environment)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = await asyncio.to_thread(_code_of, arguments)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def _code_of(arguments: Sequence[str]) -> int:
+    from hotspare_cli.main import run
+
+    try:
+        return run(list(arguments))
+    except SystemExit as end:
+        return int(end.code or 0)
 
 
 def _run_on_terminal(arguments: Sequence[str], environment: dict[str, str], answer: str) -> Result:

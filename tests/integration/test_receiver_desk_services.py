@@ -222,6 +222,7 @@ async def test_s1_the_admin_token_is_made_once_for_this_user_alone_and_replaced_
         ("name", "a\x07b"),
         ("cloud_ca_pem", "no certificate"),
         ("advertised_address", "here"),
+        ("dc09_listen", "everywhere"),
     ],
 )
 async def test_s4_a_setting_that_makes_no_sense_is_refused_by_name(tmp_path: Path, field: str, value: str) -> None:
@@ -238,7 +239,7 @@ async def test_s3_a_cloud_on_another_machine_is_never_called_in_clear(tmp_path: 
 
 async def test_a_setting_that_has_no_effect_yet_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path / "r") as desk:
-        for field, value in (("dc09_listen", "127.0.0.1:1"), ("arc_key_set", True), ("etag", "x")):
+        for field, value in (("arc_key_set", True), ("etag", "x")):
             async with refused(Reason.FIELD_MASK_INVALID, field=field):
                 await desk.set(**{field: value})
 
@@ -351,9 +352,8 @@ async def test_s1_a_device_key_is_shown_once_and_rotated(tmp_path: Path) -> None
             "device.supervision_interval",
             {"device_id": "p", "account_number": "1234", "supervision_interval": Duration(seconds=5)},
         ),
-        ("device.line_number", {"device_id": "panel-1", "account_number": "1234", "line_number": "1"}),
-        ("device.disabled", {"device_id": "panel-1", "account_number": "1234", "disabled": True}),
-        ("device.dc09", {"device_id": "p", "account_number": "1234", "dc09": record_pb2.Dc09Access()}),
+        ("device.line_number", {"device_id": "panel-1", "account_number": "1234", "line_number": "1234567"}),
+        ("device.line_number", {"device_id": "panel-1", "account_number": "1234", "line_number": "1G"}),
     ],
 )
 async def test_s4_a_device_that_makes_no_sense_is_refused_by_field(

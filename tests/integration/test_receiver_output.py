@@ -11,6 +11,7 @@ import pytest
 from hotspare_receiver.clock import SystemClock
 from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.core.forwarder import Delivered, Outcome, Sending
+from hotspare_receiver.core.group_view import NOTHING_KNOWN, GroupView
 from hotspare_receiver.history import AttemptRecord
 from hotspare_receiver.outputs import link
 from hotspare_receiver.outputs.sender import Output
@@ -26,6 +27,7 @@ class ScriptedSource:
     numbers: list[int]
     allowed: int = 1000
     attempts: list[AttemptRecord] = field(default_factory=list)
+    group: GroupView = NOTHING_KNOWN
 
     def take(self, output: str) -> Sending | None:
         if not self.numbers:

@@ -8,6 +8,7 @@ import grpc
 from hotspare_model.dc09 import Frame
 from hotspare_model.dc09_reply import encode_duh
 from hotspare_model.group import GroupSettings
+from hotspare_receiver.outputs.sender import Output
 from hotspare_receiver.snapshot import Outcome, OutputConfig
 from tests.integration.path_fakes import (
     ATTENDANCE,
@@ -170,6 +171,7 @@ async def test_timing_1_a_lease_that_ends_with_the_message_unsent_cuts_the_conne
     receiver.start(patient(receiver))
     await until(lambda: receiver.path.snapshot().outputs[0].link == 3)
     output = receiver.path._work._outputs["arc"]
+    assert isinstance(output, Output)
     output._link.write(b"\0" * 20_000_000)
     cloud.publish(stored_alarm(1))
     await until(lambda: receiver.path.snapshot().waiting == 1)

@@ -11,6 +11,7 @@ from hotspare_model.contact_id import Qualifier
 from hotspare_model.surgard import CidMessage, Heartbeat, Message, SiaMessage, Width
 from hotspare_receiver.clock import SystemClock
 from hotspare_receiver.core.forwarder import Delivered, Outcome, Sending
+from hotspare_receiver.core.group_view import NOTHING_KNOWN, GroupView
 from hotspare_receiver.history import AttemptRecord
 from hotspare_receiver.outputs.sender import Output
 from hotspare_receiver.outputs.trial import TrialResult, make_test_alarm
@@ -25,6 +26,8 @@ PATIENT = replace(QUICK, answer_timeout=timedelta(seconds=5))
 
 class Queue:
     """Alarms that wait; one that was not answered is the next again, one that was refused is left out."""
+
+    group: GroupView = NOTHING_KNOWN
 
     def __init__(self, *numbers: int, allowed: int = 10_000, rotating: bool = False) -> None:
         """`rotating`: one that was not answered is the last again instead."""

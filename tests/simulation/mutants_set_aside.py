@@ -7,6 +7,7 @@ from hotspare_cloud.core.window import Window
 from hotspare_receiver.core.forwarder import Outcome, Rejection, Sending
 from hotspare_receiver.core.lane import Lane
 from hotspare_receiver.history import AttemptRecord
+from hotspare_receiver.refusals import Refusals
 from hotspare_receiver.work import Work
 
 Patch = tuple[Any, str, Any]
@@ -31,14 +32,13 @@ def a_clock_problem_is_a_refusal() -> list[Patch]:
 
 def a_rejected_alarm_is_passed_at_once() -> list[Patch]:
     """Later alarms of its device do not wait until the cloud has set it aside."""
-    real = Work._refuse
+    real = Refusals.refuse
 
-    def refuse(self: Work, rejection: Rejection, attempt: AttemptRecord) -> None:
+    def refuse(self: Refusals, rejection: Rejection, attempt: AttemptRecord) -> None:
         real(self, rejection, attempt)
         self._forwarder.set_aside(rejection.delivered.number)
-        self._kick()
 
-    return [(Work, "_refuse", refuse)]
+    return [(Refusals, "refuse", refuse)]
 
 
 def put_back_without_regard_to_holds() -> list[Patch]:

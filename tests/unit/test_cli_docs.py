@@ -8,7 +8,7 @@ import click
 import pytest
 
 from hotspare_cli.errors import ExitCode
-from hotspare_cli.main import hotspare
+from hotspare_cli.main import EPILOG, hotspare
 from hotspare_model.kinds import KINDS
 from tools.protos import ROOT
 
@@ -39,7 +39,7 @@ def options_of(command: click.Command) -> set[str]:
 
 def options_told(section: str) -> set[str]:
     """The first column of the table."""
-    return set(re.findall(r"^\| `(--?[a-z-]+)", section, re.MULTILINE))
+    return set(re.findall(r"^\| `(--?[a-z0-9-]+)", section, re.MULTILINE))
 
 
 def test_every_command_has_its_section_and_every_section_its_command() -> None:
@@ -56,7 +56,7 @@ def test_b1_all_options_of_a_kind_are_told_with_the_verbs_that_take_them(kind: s
     told = {
         option: set(re.findall(r"`([a-z]+)`", verbs))
         for option, verbs in re.findall(
-            r"^\| `(--?[a-z-]+)[^|]*(?:\\\|[^|]*)*\| ([^|]+) \|", SECTIONS[kind], re.MULTILINE
+            r"^\| `(--?[a-z0-9-]+)[^|]*(?:\\\|[^|]*)*\| ([^|]+) \|", SECTIONS[kind], re.MULTILINE
         )
     }
     common = options_told(SECTIONS["Records"])
@@ -90,7 +90,7 @@ def examples() -> list[str]:
 
 @pytest.mark.parametrize("line", examples())
 def test_the_examples_are_command_lines_that_are_understood(line: str) -> None:
-    words = shlex.split(line.partition(" | ")[0])[1:]
+    words = shlex.split(re.split(r" [|>] ", line)[0])[1:]
     with hotspare.make_context("hotspare", words) as context:
         command: click.Command = hotspare
         while isinstance(command, click.Group):
@@ -108,3 +108,6 @@ def test_each_command_has_an_example() -> None:
 def test_exit_statuses_are_told() -> None:
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", SECTIONS["What is printed"], re.MULTILINE)}
     assert told == {int(code) for code in ExitCode}
+    in_help = re.search(r"Exit status: (.*)", EPILOG, re.DOTALL)
+    assert in_help is not None
+    assert {int(code) for code in re.findall(r"\d+", in_help[1])} == told

@@ -34,7 +34,7 @@ def test_b1_each_kind_has_its_five_verbs_with_an_option_for_each_field(kind: Kin
     group = hotspare.commands[kind.name]
     assert isinstance(group, click.Group)
     assert {"list", "show", "create", "update", "delete"} <= set(group.commands)
-    wanted = {option_name(field) for field in kind.fields if field.served and not field.fixed}
+    wanted = {option_name(field) for field in kind.fields if not field.fixed and field.form is not Form.OTHER}
     for verb in ("create", "update"):
         options = {one.opts[0] for one in group.commands[verb].params if isinstance(one, click.Option)}
         assert wanted <= options, "no two fields may have the same option"
@@ -149,7 +149,10 @@ def test_an_empty_value_takes_a_field_away_and_what_is_not_named_stays(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (DEVICE, ("--name", "Depot", "--account", "12AF", "--supervision", "90s")),
+        (
+            DEVICE,
+            ("--name", "Depot", "--account", "12AF", "--supervision", "90s", "--line", "1A", "--disabled", "yes"),
+        ),
         (ZONE, ("--partition", "99", "--name", "Front door", "--detector", "glass")),
         (BY_NAME["channel"], ("--name", "Yard", "--url", "rtsp://10.0.0.9/1", "--zone", "1,2")),
         (USER, ("--name", "Night shift", "--phone", "1", "--email", "n@example.org", "--device", "p:3:1,2")),
@@ -169,6 +172,7 @@ def test_v3_a_record_that_tells_nothing_is_shown_with_its_defaults(kind: Kind) -
     values = {field.name: shown(empty, field) for field in typed(kind)}
     assert values.get("supervision_interval", "3m") == "3m"
     assert (values.get("severity", "info"), values.get("forwarded", "yes")) == ("info", "yes")
+    assert values.get("disabled", "no") == "no"
     assert plain(record_view(kind, empty))
 
 

@@ -26,9 +26,12 @@ from hotspare.v1.group_pb2 import (
     ROLE_SPARE_1,
     STANDBY_REASON_LOWER_ORDER,
     STANDBY_REASON_UNHEALTHY,
+    TRANSITION_KIND_MOVE,
+    TRANSITION_KIND_SETTINGS_CHANGED,
     Group,
     Member,
     ReceiverInfo,
+    Transition,
 )
 from hotspare.v1.output_pb2 import Output
 from hotspare.v1.receiver_service_pb2 import (
@@ -179,9 +182,30 @@ def test_g7_why_a_receiver_stands_by_is_told_where_it_is_not_the_usual_thing() -
 
 
 def test_nothing_wrong_is_said_in_words() -> None:
-    assert plain(status_view(GetStatusResponse(), NOW)).endswith("Advice\nNothing is wrong.\n")
-    wrong = GetStatusResponse(status=ReceiverStatus(advice=["No output: add one."]))
-    assert plain(status_view(wrong, NOW)).endswith("Advice\nNo output: add one.\n")
+    cloud = CloudConnection(address="c:1", connected=True)
+    fine = plain(status_view(GetStatusResponse(status=ReceiverStatus(cloud=cloud)), NOW))
+    assert fine.startswith("In short       who works is not known here; nothing is wrong\n")
+    assert fine.endswith("Advice\nNothing is wrong.\n")
+    wrong = GetStatusResponse(status=ReceiverStatus(cloud=cloud, advice=["No panel: add one."]))
+    assert plain(status_view(wrong, NOW)).endswith("Advice\n- No panel: add one.\n")
+
+
+def test_f8_the_last_moves_are_a_part_of_the_status() -> None:
+    lines = [Transition(kind=TRANSITION_KIND_MOVE, to_receiver_id=UUID, epoch=epoch) for epoch in range(9, 2, -1)]
+    lines.insert(1, Transition(kind=TRANSITION_KIND_SETTINGS_CHANGED, epoch=77))
+    response = GetStatusResponse(status=ReceiverStatus(group=Group(epoch=9)))
+    shown = plain(status_view(response, NOW, lines))
+    rows = [line.split() for line in shown.splitlines() if " move " in line]
+    assert [row[6] for row in rows] == ["9", "8", "7", "6", "5"], "only the newest, and what is no move is left out"
+    assert "Last moves\nnot known" in plain(status_view(response, NOW))
+    assert "Last moves\nnone yet" in plain(status_view(response, NOW, []))
+
+
+def test_on_a_screen_that_is_drawn_again_the_advice_stands_where_a_low_one_shows_it() -> None:
+    response = GetStatusResponse(status=ReceiverStatus(group=Group(epoch=9)))
+    shown = plain(status_view(response, NOW, advice_first=True))
+    assert shown.index("Advice") < shown.index("Outputs")
+    assert shown.count("Advice") == 1
 
 
 def test_g6_members_have_a_mark_on_self_and_warnings_name_who_is_meant() -> None:

@@ -212,7 +212,7 @@ def test_a_wrong_length_is_refused() -> None:
         '"NULL',
         '""0000L0#AAA[]',
         '"NULL"000L0#AAA[]',
-        '"NULL"00A0L0#AAA[]',
+        '"NULL"00G0L0#AAA[]',
         '"NULL"0000L1234567#AAA[]',
         '"NULL"0000L0#12345678901234567[]',
         '"NULL"0000L0#A A[]',

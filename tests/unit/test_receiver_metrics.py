@@ -25,7 +25,7 @@ from hotspare_receiver.snapshot import (
     PullSnapshot,
     SyncReport,
 )
-from hotspare_receiver.status import StatusView, member_status
+from hotspare_receiver.status import StatusView, generic_advice, member_status
 from hotspare_receiver.timings import Timings
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
@@ -46,7 +46,7 @@ def view(working: bool = True) -> StatusView:
             beats_missed=1,
         ),
         pull=PullSnapshot(open=True, pull_id=1, last_delivery=3, reopened=2, unstored=4),
-        counters=PathCounters(delivered=10, redelivered=2, confirmed=8),
+        counters=PathCounters(delivered=10, redelivered=2, confirmed=8, not_forwarded=3),
         waiting=2,
         oldest_age=timedelta(seconds=1.5),
         problems=(),
@@ -64,6 +64,8 @@ def view(working: bool = True) -> StatusView:
                 confirmed=8,
                 last_confirmed=NOW,
                 attempts={Outcome.CONFIRMED: 8, Outcome.UNKNOWN: 1},
+                generic=5,
+                last_generic="19B1",
             ),
         ),
         settings=GroupSettings(),
@@ -108,6 +110,8 @@ def test_metrics_tell_what_the_status_says() -> None:
         "hotspare_receiver_alarms_delivered_total": 10,
         "hotspare_receiver_alarms_redelivered_total": 2,
         "hotspare_receiver_alarms_confirmed_total": 8,
+        "hotspare_receiver_alarms_not_forwarded_total": 3,
+        "hotspare_receiver_output_alarms_generic_total,arc": 5,
         "hotspare_receiver_alarms_waiting": 2,
         "hotspare_receiver_alarms_oldest_seconds": 1.5,
         "hotspare_receiver_confirmations_unstored": 4,
@@ -124,6 +128,15 @@ def test_metrics_tell_what_the_status_says() -> None:
         "hotspare_receiver_configuration_sync_refusals_total,chunk_invalid": 0,
     }
     assert {name: found.get(name) for name in expected} == expected
+
+
+def test_a10_the_status_tells_that_generic_events_went_out_and_for_which_code() -> None:
+    path = view().path
+    (advice,) = generic_advice(path)
+    assert "Output arc sent 5 alarms as generic events" in advice
+    assert "19B1" in advice
+    quiet = replace(path, outputs=tuple(replace(output, generic=0) for output in path.outputs))
+    assert list(generic_advice(quiet)) == []
 
 
 def test_the_status_is_one_of_a_kind() -> None:

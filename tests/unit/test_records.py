@@ -182,8 +182,26 @@ def test_a_message_is_taken_over_by_fields_in_the_form_in_which_it_is_kept() -> 
 @pytest.mark.parametrize(
     ("kind", "message", "field"),
     [
-        (DEVICE, record_pb2.Device(device_id="p", account_number="1234", disabled=True), "device.disabled"),
-        (DEVICE, record_pb2.Device(device_id="p", account_number="1234", dc09=record_pb2.Dc09Access()), "device.dc09"),
+        (DEVICE, record_pb2.Device(device_id="p", account_number="1234", line_number="1G"), "device.line_number"),
+        (
+            DEVICE,
+            record_pb2.Device(device_id="p", account_number="1234", dc09=record_pb2.Dc09Access(account="a[b")),
+            "device.dc09.account",
+        ),
+        (
+            DEVICE,
+            record_pb2.Device(
+                device_id="p",
+                account_number="1234",
+                dc09=record_pb2.Dc09Access(time_window=record_pb2.Dc09TimeWindow(past=Duration(seconds=86_401))),
+            ),
+            "device.dc09.time_window.past",
+        ),
+        (
+            DEVICE,
+            record_pb2.Device(device_id="p", account_number="1234", dc09=record_pb2.Dc09Access(nak_form=9)),  # type: ignore[arg-type]
+            "device.dc09.nak_form",
+        ),
         (
             DEVICE,
             record_pb2.Device(device_id="p", account_number="1234", supervision_interval=Duration(seconds=1, nanos=-1)),

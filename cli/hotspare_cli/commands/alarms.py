@@ -9,6 +9,7 @@ import click
 
 from hotspare_cli.errors import CliError, usage_error
 from hotspare_cli.files import read_secret
+from hotspare_cli.moments import moment
 from hotspare_cli.options import FILE, OutputForm, Target, output_option
 
 if TYPE_CHECKING:
@@ -26,19 +27,34 @@ _MAY_BE_SENT = "It may be on its way all the same: hotspare alarm rejected lists
 def alarm() -> None:
     """Alarms: list and show them, or send some.
 
-    `list` and `show` tell what came through this receiver, `rejected` what the whole group has set aside;
-    `replay` sends such a one again. `send` publishes at the cloud, as a device does.
+    `list` tells what came through this receiver, `show` all that it and the cloud know of one alarm, `rejected` what
+    the whole group has set aside; `replay` sends such a one again. `send` publishes at the cloud, as a device does.
     """
 
 
 @alarm.command("list")
 @click.option("--device", "device_id", default="", metavar="ID", help="Only those of this device.")
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@click.option(
+    "--since", metavar="TIME|SPAN", help="Only received from then on: 2026-11-22T16:04:26Z, or so long ago: 2h."
+)
+@click.option("--until", metavar="TIME|SPAN", help="Only received before then, given as for --since.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the newest ones, so many. Without it: all.")
 @output_option
 @click.pass_obj
-def list_(target: Target, device_id: str, state: str | None, limit: int | None, output: OutputForm) -> None:
-    """List the alarms that this receiver had, newest first."""
+def list_(
+    target: Target,
+    device_id: str,
+    state: str | None,
+    since: str | None,
+    until: str | None,
+    limit: int | None,
+    output: OutputForm,
+) -> None:
+    """List the alarms that this receiver had, newest first.
+
+    The order is that of their receipt.
+    """
     from hotspare.v1.alarm_feed_service_pb2 import ListAlarmsRequest, ListAlarmsResponse
     from hotspare.v1.alarm_pb2 import AlarmState
     from hotspare_cli.emit import emit
@@ -48,6 +64,15 @@ def list_(target: Target, device_id: str, state: str | None, limit: int | None, 
     request = ListAlarmsRequest(device_id=device_id, page_size=min(limit or 1000, 1000))
     if state is not None:
         request.state = AlarmState.Value(f"ALARM_STATE_{state.upper().replace('-', '_')}")
+    now = datetime.now(UTC)
+    start = moment(since, "--since", now) if since is not None else None
+    end = moment(until, "--until", now) if until is not None else None
+    if start is not None and end is not None and start >= end:
+        raise usage_error("--since is not before --until, so nothing can lie between.", "Exchange the two.")
+    if start is not None:
+        request.start_time.FromDatetime(start)
+    if end is not None:
+        request.end_time.FromDatetime(end)
 
     def enough(merged: ListAlarmsResponse) -> bool:
         return limit is not None and len(merged.alarms) >= limit
@@ -65,19 +90,19 @@ def list_(target: Target, device_id: str, state: str | None, limit: int | None, 
 def show(target: Target, key: str, output: OutputForm) -> None:
     """Show the whole life of one alarm.
 
-    It is named by its number in the group, or by its id (a UUID).
+    It is named by its number in the group, or by its id (a UUID). The history of this receiver is joined with what the
+    cloud knows, through this receiver; each is told apart. While the cloud can't be reached, or where another receiver
+    had the alarm, the rest is told.
     """
-    from hotspare.v1.alarm_feed_service_pb2 import GetAlarmRequest
+    from hotspare_cli.alarm_life import find_life
     from hotspare_cli.emit import emit
     from hotspare_cli.session import ask
-    from hotspare_cli.views.alarms import alarm_view
+    from hotspare_cli.views.alarm_life import life_view
 
-    if re.fullmatch(r"[0-9]{1,19}", key):
-        request = GetAlarmRequest(number=int(key))
-    else:
-        request = GetAlarmRequest(alarm_id=_canonical(key))
-    response = ask(target, lambda session: session.call(session.feed.GetAlarm, request))
-    emit(response, output, alarm_view)
+    by_number = re.fullmatch(r"[0-9]{1,19}", key) is not None
+    number, alarm_id = (int(key), "") if by_number else (0, _canonical(key))
+    life = ask(target, lambda session: find_life(session, number, alarm_id))
+    emit(life.response(), output, lambda _: life_view(life))
 
 
 @alarm.command("rejected")
@@ -89,7 +114,8 @@ def rejected(target: Target, device_id: str, limit: int | None, output: OutputFo
     """List the group's alarms that were set aside, oldest first.
 
     The ARC does not have them: an output refused each again and again, or the working receiver was lost again and
-    again while it had it. They hold up nobody, and are kept until hotspare alarm replay sends them.
+    again while it had it. They hold up nobody, and are kept for as long as the cloud keeps its history (90 days, if
+    its operator chose nothing else); hotspare alarm replay sends them.
     """
     from hotspare.v1.alarm_pb2 import AlarmState
     from hotspare.v1.alarm_pull_service_pb2 import ListQueueRequest, ListQueueResponse

@@ -10,7 +10,7 @@ from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS
 from hotspare_rpc.spans import SPAN
 
-KINDS = ("sia-dc09", "surgard")
+KINDS = ("sia-dc09", "surgard", "stream")
 TEST_DEADLINE = 30.0
 """Seconds that the contract gives to TestOutput."""
 
@@ -45,8 +45,12 @@ def list_(target: Target, output: OutputForm) -> None:
     "addresses",
     type=ADDRESS,
     multiple=True,
-    required=True,
-    help="Where it listens. Several are tried in their order.",
+    help="Where it listens. Several are tried in their order. A stream has none.",
+)
+@click.option(
+    "--subscription",
+    metavar="NAME",
+    help="Stream: the name by which the automation software opens it at this receiver.",
 )
 @click.option(
     "--receiver-number",
@@ -98,7 +102,7 @@ def add(
     from hotspare.v1.output_pb2 import Output, OutputKind
     from hotspare.v1.receiver_service_pb2 import CreateOutputRequest
     from hotspare_cli.emit import emit
-    from hotspare_cli.output_options import dc09_options, surgard_options
+    from hotspare_cli.output_options import dc09_options, stream_options, surgard_options
     from hotspare_cli.session import ask
     from hotspare_cli.views.outputs import created_view
 
@@ -108,10 +112,14 @@ def add(
         addresses=[str(address) for address in addresses],
         required=not best_effort,
     )
-    if kind == "surgard":
-        wanted.surgard.CopyFrom(surgard_options(options))
-    else:
-        wanted.dc09.CopyFrom(dc09_options(options))
+    options |= {"addresses": addresses}
+    match kind:
+        case "surgard":
+            wanted.surgard.CopyFrom(surgard_options(options))
+        case "stream":
+            wanted.stream.CopyFrom(stream_options(options))
+        case _:
+            wanted.dc09.CopyFrom(dc09_options(options))
     request = CreateOutputRequest(output=wanted)
     response = ask(target, lambda session: session.call(session.receiver.CreateOutput, request))
     emit(response, output, created_view)

@@ -1,5 +1,6 @@
 """`settings`: what one receiver is told about itself and its cloud."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ from hotspare_cli.consent import with_consent
 from hotspare_cli.errors import usage_error
 from hotspare_cli.files import read_certificates, read_secret
 from hotspare_cli.options import FILE, OutputForm, Target, output_option, yes_option
+from hotspare_cli.time_window import ADDRESS_OR_NONE, TIME_WINDOW, TimeWindow, listen_text
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS
+from hotspare_rpc.spans import SPAN
 
 if TYPE_CHECKING:
     from hotspare_cli.session import Session
@@ -53,6 +56,15 @@ def show(target: Target, output: OutputForm) -> None:
     "--disk-floor", type=click.IntRange(0, 10_000_000), metavar="MB", help="Below it it is not healthy. [0: 512]"
 )
 @click.option("--dual-connection", type=click.Choice(["on", "off"]), help="Whether devices may connect directly.")
+@click.option("--dc09-listen", type=ADDRESS_OR_NONE, help="Where DC-09 panels connect directly; or `none`.")
+@click.option("--dc09-time-window", type=TIME_WINDOW, help="How old a DC-09 frame may be, and how far ahead; or `off`.")
+@click.option(
+    "--isolated-forwarding", type=click.Choice(["on", "off"]), help="Whether a host that is cut off forwards itself."
+)
+@click.option("--history-age", type=SPAN, help="How long the history is kept. [0s: 90d]")
+@click.option(
+    "--history-size", type=click.IntRange(0, 10_000_000), metavar="MB", help="Of more the oldest goes. [0: 10000]"
+)
 @yes_option
 @output_option
 @click.pass_obj
@@ -67,6 +79,11 @@ def set_(
     own_account: str | None,
     disk_floor: int | None,
     dual_connection: str | None,
+    dc09_listen: Address | None,
+    dc09_time_window: TimeWindow | None,
+    isolated_forwarding: str | None,
+    history_age: timedelta | None,
+    history_size: int | None,
     yes: bool,
     output: OutputForm,
 ) -> None:
@@ -93,12 +110,21 @@ def set_(
         "own_account_number": "" if own_account == "none" else own_account,
         "disk_floor_bytes": disk_floor * 1_000_000 if disk_floor is not None else None,
         "dual_connection": dual_connection == "on" if dual_connection is not None else None,
+        "dc09_listen": listen_text(dc09_listen),
+        "isolated_forwarding": isolated_forwarding == "on" if isolated_forwarding is not None else None,
+        "history_max_bytes": history_size * 1_000_000 if history_size is not None else None,
     }
     request = UpdateSettingsRequest(settings=ReceiverSettings())
     for field, value in changes.items():
         if value is not None:
             setattr(request.settings, field, value)
             request.update_mask.paths.append(field)
+    if dc09_time_window is not None:
+        request.settings.dc09_time_window.CopyFrom(dc09_time_window.message())
+        request.update_mask.paths.append("dc09_time_window")
+    if history_age is not None:
+        request.settings.history_max_age.FromTimedelta(history_age)
+        request.update_mask.paths.append("history_max_age")
     if not request.update_mask.paths:
         raise usage_error("No setting was named.", "Name what is to change; see hotspare settings set --help.")
 

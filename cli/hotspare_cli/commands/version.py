@@ -51,6 +51,7 @@ def check(target: Target, output: OutputForm) -> None:
     from hotspare_rpc.credentials import BearerToken
     from hotspare_rpc.version import SOFTWARE_VERSION
 
+    target = target.resolved()
     # Open to all: without a token it tells less, and is still told.
     metadata = BearerToken(target.token()).metadata() if target.token_file is not None else ()
     request = CheckVersionRequest(software_version=SOFTWARE_VERSION)

@@ -1,6 +1,6 @@
 """Moves of the work, for `switchover`, `pause`, `resume` and `history`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from hotspare.v1.group_pb2 import Group, Member, Role, Transition, TransitionKind, TransitionReason
@@ -11,7 +11,7 @@ from hotspare.v1.role_service_pb2 import (
     ResumeFailoverResponse,
     SwitchoverResponse,
 )
-from hotspare_cli.layout import Cell, CellLike, Lines, Part, Tone, grid
+from hotspare_cli.layout import Cell, CellLike, Grid, Lines, Part, Tone, grid
 from hotspare_cli.naming import Names, called
 from hotspare_cli.views.members import paused
 from hotspare_cli.words import NONE, clock, duration, number, phrase, role_word, since, span
@@ -25,6 +25,7 @@ _TONES = {
     TransitionKind.TRANSITION_KIND_PAUSED: Tone.WATCH,
     TransitionKind.TRANSITION_KIND_HELD_BACK: Tone.WATCH,
 }
+_WORKS_AGAIN = TransitionKind.TRANSITION_KIND_WORKS_AGAIN
 _WORKS_CHANGED = (TransitionKind.TRANSITION_KIND_MOVE, TransitionKind.TRANSITION_KIND_NOBODY_LEFT)
 
 
@@ -85,6 +86,14 @@ def history_view(response: ListTransitionsResponse, members: ListMembersResponse
     names = Names(members.members)
     columns = ("TIME", "WHAT", "FROM", "TO", "REASON", "OPERATOR", "EPOCH", "NOBODY WORKED", "DETAIL")
     yield grid(columns, (_row(line, names) for line in response.transitions), empty="no history")
+
+
+def last_moves(lines: Iterable[Transition], members: Iterable[Member], most: int) -> Grid:
+    """The newest lines that tell of another one at work, as a part of `status`."""
+    names = Names(members)
+    moves = [line for line in lines if line.kind in _WORKS_CHANGED or line.kind == _WORKS_AGAIN][:most]
+    columns = ("TIME", "WHAT", "FROM", "TO", "REASON", "OPERATOR", "EPOCH", "NOBODY WORKED", "DETAIL")
+    return grid(columns, (_row(line, names) for line in moves), title="Last moves", empty="none yet")
 
 
 def _row(line: Transition, names: Names) -> tuple[CellLike, ...]:

@@ -49,6 +49,8 @@ def created_view(response: CreateOutputResponse) -> Iterator[Part]:
         pairs.append(("Receiver number", options.receiver_number or NONE))
         pairs.append(("Line number", options.line_number or "0"))
         pairs.append(("Encrypted", yes_no(options.encrypted)))
+    if output.HasField("stream"):
+        pairs.append(("Subscription", output.stream.subscription))
     if output.HasField("surgard"):
         pairs.append(("Width", word(SurgardWidth.DESCRIPTOR, output.surgard.width)))
         pairs.append(("Receiver number", str(output.surgard.receiver_number)))
@@ -103,6 +105,9 @@ def _wire(raw: bytes) -> str:
 
 
 def _addresses(output: Output) -> str:
+    """Where it sends to; of a stream, by which name others open it."""
+    if output.HasField("stream"):
+        return f"subscription {output.stream.subscription}"
     return ", ".join(output.addresses) or NONE
 
 

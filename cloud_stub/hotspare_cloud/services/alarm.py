@@ -1,32 +1,49 @@
-"""AlarmService: devices publish alarms."""
+"""AlarmService: devices, and gateways for them, publish alarms."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotspare.v1 import alarm_pb2, alarm_service_pb2, alarm_service_pb2_grpc, errors_pb2
-from hotspare_cloud.intake import Intake, Receipt, checked
+from hotspare_cloud.finish import start
+from hotspare_cloud.gateways import Submission
+from hotspare_cloud.intake import Intake, Receipt
 from hotspare_cloud.services.callers import Callers, Context
-from hotspare_cloud.store.base import DeviceRow
-from hotspare_model.alarm import Alarm, AlarmMark, StoredAlarm
+from hotspare_cloud.services.submissions import DevicePublisher, GatewayPublisher, Publisher
+from hotspare_cloud.supervision import Supervision
+from hotspare_model.alarm import AlarmMark, StoredAlarm
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_rpc.errors import canonical_code
 from hotspare_rpc.wire import (
-    alarm_from_proto,
     duration_to_proto,
     stored_alarm_from_proto,
     stored_alarm_to_proto,
     timestamp_to_proto,
 )
 
-ALARM_BYTES = 8 * 1024
 BATCH_ALARMS = 1000
+READ_AT_ONCE = 25
+"""Alarms of a batch after which others have their turn."""
+STORED_AT_ONCE = 500
+"""Alarms of one stream that are with the store at once, beyond one batch: others share their commit."""
 WINDOW = 16
 """Batches of one stream that may be unanswered."""
 
 
-def serialize(stored: StoredAlarm) -> bytes:
-    """The bytes that the store keeps of an alarm."""
-    return stored_alarm_to_proto(stored).SerializeToString()
+def serialize(stored: StoredAlarm, message: alarm_pb2.Alarm | None = None) -> bytes:
+    """The bytes that the store keeps of an alarm; `message` is the alarm in it, where it came as one."""
+    if message is None:
+        return stored_alarm_to_proto(stored).SerializeToString()
+    return alarm_pb2.StoredAlarm(
+        alarm=message,
+        account_number=stored.account_number,
+        receive_time=timestamp_to_proto(stored.received),
+        marks=[alarm_pb2.AlarmMark.ValueType(mark) for mark in stored.marks],
+        path=alarm_pb2.AlarmPath.ValueType(stored.path),
+        raw_frame=stored.raw_frame,
+    ).SerializeToString()
 
 
 def marks_in(payload: bytes) -> tuple[AlarmMark, ...]:
@@ -37,9 +54,10 @@ def marks_in(payload: bytes) -> tuple[AlarmMark, ...]:
 class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
     """See alarm_service.proto."""
 
-    def __init__(self, callers: Callers, intake: Intake) -> None:
+    def __init__(self, callers: Callers, intake: Intake, supervision: Supervision) -> None:
         self._callers = callers
         self._intake = intake
+        self._supervision = supervision
         self._streams: set[_BatchStream] = set()
 
     def end_streams(self, error: HotspareError) -> None:
@@ -51,34 +69,64 @@ class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
         self, request: alarm_service_pb2.PublishAlarmRequest, context: Context
     ) -> alarm_service_pb2.PublishAlarmResponse:
         """See alarm_service.proto."""
-        device = self._callers.device(context)
-        alarm = _decode(request.submission, device)
-        (receipt,) = await self._intake.publish(device, [alarm])
-        return alarm_service_pb2.PublishAlarmResponse(receipt=_receipt(receipt))
+        publisher = self._publisher(context)
+        publisher.alive()
+        submission = publisher.read(request.submission)
+        (receipt,) = await self._intake.publish_all(publisher.group_id(), [submission])
+        return alarm_service_pb2.PublishAlarmResponse(receipt=_receipt(publisher, receipt))
 
     async def PublishAlarms(
         self, request_iterator: AsyncIterator[alarm_service_pb2.PublishAlarmsRequest], context: Context
     ) -> AsyncIterator[alarm_service_pb2.PublishAlarmsResponse]:
         """See alarm_service.proto."""
-        stream = _BatchStream(self._callers.device(context), self._intake)
+        stream = _BatchStream(self._publisher(context), self._intake)
         self._streams.add(stream)
         reader = asyncio.create_task(stream.read(request_iterator))
         try:
-            while (response := await stream.next_response()) is not None:
-                yield response
+            # A gateway's stream ends with the ARC key that opened it (X3).
+            with self._callers.lasting(context, stream.end):
+                while (response := await stream.next_response()) is not None:
+                    yield response
         finally:
             self._streams.discard(stream)
             reader.cancel()
+
+    async def Beat(self, request: alarm_service_pb2.BeatRequest, context: Context) -> alarm_service_pb2.BeatResponse:
+        """See alarm_service.proto."""
+        gateway = self._callers.gateway(context)
+        if gateway is not None:
+            if not request.device_id:
+                raise field_invalid("device_id", "must name the device")
+            # What a gateway says is of its own path, on which the host decides; it learns how the device is supervised.
+            device = gateway.device(request.device_id)
+        else:
+            device = self._callers.device(context)
+            if request.device_id not in ("", device.device_id):
+                raise field_invalid("device_id", "must be empty or the device of the credentials")
+            self._supervision.heard(device)
+        now = Timestamp()
+        now.GetCurrentTime()
+        interval = timedelta(seconds=self._supervision.interval(device))
+        return alarm_service_pb2.BeatResponse(supervision_interval=duration_to_proto(interval), server_time=now)
+
+    def _publisher(self, context: Context) -> Publisher:
+        gateway = self._callers.gateway(context)
+        if gateway is not None:
+            return GatewayPublisher(gateway)
+        return DevicePublisher(self._callers.device(context), self._supervision.heard)
 
 
 class _BatchStream:
     """One PublishAlarms stream: batches are stored in their order, and answered as they become durable."""
 
-    def __init__(self, device: DeviceRow, intake: Intake) -> None:
-        self._device = device
+    def __init__(self, publisher: Publisher, intake: Intake) -> None:
+        self._publisher = publisher
         self._intake = intake
         self._outbox: asyncio.Queue[alarm_service_pb2.PublishAlarmsResponse | Exception | None] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        self._storing = 0
+        self._room = asyncio.Event()
         self._refusing: HotspareError | None = None
 
     def end(self, error: Exception) -> None:
@@ -96,7 +144,9 @@ class _BatchStream:
         """Take batches until the caller half-closes."""
         try:
             expected = 1
+            self._publisher.alive()
             async for request in requests:
+                self._publisher.alive()
                 if request.batch != expected or len(self._under_way) >= WINDOW:
                     raise HotspareError(
                         Reason.STREAM_PROTOCOL,
@@ -106,7 +156,7 @@ class _BatchStream:
                 if not 1 <= len(request.submissions) <= BATCH_ALARMS:
                     raise field_invalid("submissions", f"must be 1 to {BATCH_ALARMS} alarms")
                 expected += 1
-                # Each task reaches the store's queue before it first waits, so the order is that of the batches.
+                # The tasks take their turns in this order, and so reach the store's queue in that of the batches.
                 task = asyncio.create_task(self._store(request))
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
@@ -124,50 +174,62 @@ class _BatchStream:
 
     async def _answer(self, request: alarm_service_pb2.PublishAlarmsRequest) -> alarm_service_pb2.PublishAlarmsResponse:
         results: list[alarm_service_pb2.AlarmResult] = [alarm_service_pb2.AlarmResult()] * len(request.submissions)
-        good: list[tuple[int, Alarm]] = []
-        for index, submission in enumerate(request.submissions):
-            try:
-                good.append((index, _decode(submission, self._device)))
-            except HotspareError as error:
-                results[index] = _rejection(submission.alarm.alarm_id, error)
-        for (index, _), result in zip(good, await self._publish([alarm for _, alarm in good]), strict=True):
+        good: list[tuple[int, Submission]] = []
+        group_id = self._publisher.group_id()
+        async with self._turn:
+            for index, submission in enumerate(request.submissions):
+                if index % READ_AT_ONCE == READ_AT_ONCE - 1:
+                    # A device that floods must not keep the loop from the others (S4).
+                    await asyncio.sleep(0)
+                try:
+                    good.append((index, self._publisher.read(submission)))
+                except HotspareError as error:
+                    results[index] = _rejection(submission.alarm.alarm_id, error)
+            while self._storing and self._storing + len(good) > STORED_AT_ONCE:
+                self._room.clear()
+                await self._room.wait()
+            self._storing += len(good)
+            storing = start(self._publish(group_id, [each for _, each in good]))
+            await asyncio.sleep(0)
+        try:
+            stored = await storing
+        finally:
+            self._storing -= len(good)
+            self._room.set()
+        for (index, _), result in zip(good, stored, strict=True):
             results[index] = result
         return alarm_service_pb2.PublishAlarmsResponse(batch=request.batch, results=results, window=WINDOW)
 
-    async def _publish(self, alarms: Sequence[Alarm]) -> list[alarm_service_pb2.AlarmResult]:
+    async def _publish(self, group_id: int, submissions: Sequence[Submission]) -> list[alarm_service_pb2.AlarmResult]:
         """Store the good alarms of a batch. After a refusal for want of room, what is under way is refused too: else
-        later alarms of the device would pass the refused one (A3)."""
+        later alarms of a device would pass the refused one (A3)."""
         if len(self._under_way) <= 1:
             self._refusing = None
         try:
             if self._refusing is not None:
                 raise self._refusing
-            receipts = await self._intake.publish(self._device, alarms) if alarms else []
+            receipts = await self._intake.publish_all(group_id, submissions) if submissions else []
         except HotspareError as error:
             if error.reason not in (Reason.DISK_LOW, Reason.INTAKE_FULL):
                 raise
             self._refusing = error
-            return [_rejection(alarm.alarm_id, error) for alarm in alarms]
-        return [alarm_service_pb2.AlarmResult(receipt=_receipt(receipt)) for receipt in receipts]
+            return [_rejection(each.alarm.alarm_id, error) for each in submissions]
+        results = []
+        for receipt in receipts:
+            results.append(alarm_service_pb2.AlarmResult(receipt=_receipt(self._publisher, receipt)))
+            if len(results) % READ_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return results
 
 
-def _decode(submission: alarm_service_pb2.AlarmSubmission, device: DeviceRow) -> Alarm:
-    if not submission.HasField("alarm"):
-        raise field_invalid("alarm", "must be there")
-    if submission.HasField("gateway"):
-        raise field_invalid("gateway", "only a gateway may tell it")
-    if submission.alarm.ByteSize() > ALARM_BYTES:
-        raise field_invalid("alarm", f"must be at most {ALARM_BYTES} bytes")
-    return checked(alarm_from_proto(submission.alarm), device)
-
-
-def _receipt(receipt: Receipt) -> alarm_service_pb2.AlarmReceipt:
+def _receipt(publisher: Publisher, receipt: Receipt) -> alarm_service_pb2.AlarmReceipt:
     return alarm_service_pb2.AlarmReceipt(
         alarm_id=receipt.alarm_id,
         receive_time=timestamp_to_proto(receipt.received),
         account_sequence=receipt.account_sequence,
         duplicate=receipt.duplicate,
         marks=[alarm_pb2.AlarmMark.ValueType(mark) for mark in receipt.marks],
+        number=receipt.number if isinstance(publisher, GatewayPublisher) else 0,
     )
 
 

@@ -11,7 +11,7 @@ from hotspare_model.digest import RecordKind
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.kinds import kind_of
 from hotspare_model.transfer import Change
-from hotspare_rpc.records import check_record, device_of
+from hotspare_rpc.records import check_record, device_of, watched_of
 from hotspare_rpc.transfer import digests_to_proto, kind_to_proto
 
 DAMAGED = "damaged in the cloud's store: the host has to send this kind whole, which it does by itself"
@@ -23,7 +23,8 @@ def row_of(group_id: int, change: Change) -> RecordRow:
     if change.record:
         check_record(kind_of(change.kind), change.record_id, change.record)
         if change.kind is RecordKind.DEVICE:
-            device = DeviceRow(group_id, change.record_id, *device_of(change.record))
+            watched = watched_of(change.record)
+            device = DeviceRow(group_id, change.record_id, *device_of(change.record), watched)
     return RecordRow(change.kind, change.record_id, change.record, change.revision, change.operator, device)
 
 

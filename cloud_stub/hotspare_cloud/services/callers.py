@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from hotspare_cloud.directory import Directory
+from hotspare_cloud.gateways import Gateway
 from hotspare_cloud.group import Group
 from hotspare_cloud.keys import EndStream, invalid_credentials
 from hotspare_cloud.store.base import DeviceRow
@@ -76,6 +77,19 @@ class Callers:
         if shown is None:
             raise invalid_credentials()
         return self._directory.device(shown.arc_id, shown.device_id, shown.device_key)
+
+    def gateway(self, context: Context) -> Gateway | None:
+        """The receiver that calls as a gateway (D2); None where the call shows no ARC key, as a device's does.
+
+        Raises:
+            HotspareError: INVALID_CREDENTIALS, NOT_A_MEMBER.
+        """
+        if read_receiver_credentials(context.invocation_metadata()) is None:
+            return None
+        caller = self.receiver(context)
+        gateway = Gateway(self._directory, caller.arc_id, caller.receiver_id)
+        gateway.group()
+        return gateway
 
     def operator(self, context: Context, least: int) -> OperatorCaller:
         """The operator of the cloud that calls, with at least the role `least`.

@@ -120,22 +120,29 @@ def _shown(group: Group, row: QueuedRow) -> QueuedAlarm:
 
 
 def _deliveries(group: Group, row: QueuedRow, rows: Sequence[DeliveryRow]) -> list[alarm_pb2.AlarmDelivery]:
-    """The deliveries, one an epoch. When each began is not kept; it ended with its epoch at the latest."""
+    """The deliveries, one an epoch. One that was not confirmed ended with its epoch at the latest."""
+    by = [each.epoch for each in rows if row.confirmed_by and each.receiver_id == row.confirmed_by]
+    confirmed = by[-1] if by else 0
     return [
         alarm_pb2.AlarmDelivery(
             receiver_id=each.receiver_id,
             epoch=each.epoch,
             attempt=attempt,
-            end_time=optional_time(each.ended_at),
-            end=_end(row, each, last=each is rows[-1]),
+            deliver_time=optional_time(each.delivered_at),
+            end_time=optional_time(row.confirmed_at if each.epoch == confirmed else each.ended_at),
+            end=_end(row, each, confirmed),
         )
         for attempt, each in enumerate(rows, 1)
     ]
 
 
-def _end(row: QueuedRow, delivery: DeliveryRow, *, last: bool) -> alarm_pb2.DeliveryEnd.ValueType:
-    if last and row.confirmed_by == delivery.receiver_id:
+def _end(row: QueuedRow, delivery: DeliveryRow, confirmed: int) -> alarm_pb2.DeliveryEnd.ValueType:
+    """How a delivery ended; `confirmed` is the epoch of the one that was confirmed, 0 for none."""
+    if delivery.epoch == confirmed:
         return alarm_pb2.DELIVERY_END_CONFIRMED
+    if 0 < confirmed < delivery.epoch:
+        # An earlier holder's ARC had it after all (F7).
+        return alarm_pb2.DELIVERY_END_WITHDRAWN
     if row.epoch == delivery.epoch and row.cause is Cause.REFUSED and not row.replayed_by:
         return alarm_pb2.DELIVERY_END_REFUSED
     if not delivery.next_reason:

@@ -10,7 +10,9 @@ from enum import IntEnum
 from typing import Protocol
 
 from hotspare_cloud.core.admission import Membership
+from hotspare_cloud.core.sameness import Sighting
 from hotspare_cloud.core.state import BeginEpoch, Kind, Reason, Standing
+from hotspare_cloud.store.base_expiry import ExpiryStore
 from hotspare_cloud.store.base_queue import QueueStore
 from hotspare_cloud.store.base_records import DeviceRow as DeviceRow
 from hotspare_cloud.store.base_records import RecordStore
@@ -88,6 +90,19 @@ class AlarmState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What a gateway tells of an alarm; `payload` is opaque to the store (D2).
+
+    `confirmed_at`: when its ARC confirmed the alarm while the gateway was cut off from the cloud (D4). None: it did
+    not.
+    """
+
+    receiver_id: str
+    payload: bytes
+    confirmed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewAlarm:
     """An alarm to be stored. `payload` is opaque to the store."""
 
@@ -96,6 +111,10 @@ class NewAlarm:
     account_number: str
     received_at: float
     payload: bytes
+    sighting: Sighting | None = None
+    """How a copy of it on the other path is known (D3). None: there is no such copy."""
+    report: Report | None = None
+    """Set when a gateway passed it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +186,12 @@ class KeptAlarm:
     received_at: float
     duplicate: bool
     payload: bytes
+    twin: bool = False
+    """It had come on the other path, without its id (D3)."""
+    confirmed: bool = False
+    """The report of a gateway has confirmed it, and nobody had before (D4)."""
+    was_aside: bool = False
+    """It had been set aside until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +327,14 @@ class AlarmStore(Protocol):
     """Alarms and their deliveries."""
 
     async def store_alarms(self, group_id: int, alarms: Sequence[NewAlarm]) -> Sequence[KeptAlarm]:
-        """Store alarms in their order; those that are kept already stay as they are (A2)."""
+        """Store alarms in their order; those that are kept already stay as they are (A2).
+
+        One with a sighting is the copy of an alarm of the other path where one fits (D3). One whose report says that
+        the ARC has it is confirmed (D4)."""
+        ...
+
+    async def direct_groups(self) -> Sequence[int]:
+        """The groups some alarms of which came, or may yet come, on both paths (D3)."""
         ...
 
     async def waiting_alarms(self, group_id: int, after: int, limit: int) -> Sequence[WaitingAlarm]:
@@ -324,5 +356,5 @@ class AlarmStore(Protocol):
         ...
 
 
-class Store(AccountStore, GroupStore, AlarmStore, QueueStore, RecordStore, Protocol):
+class Store(AccountStore, GroupStore, AlarmStore, QueueStore, ExpiryStore, RecordStore, Protocol):
     """All that the cloud keeps."""

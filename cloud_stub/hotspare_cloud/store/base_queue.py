@@ -61,6 +61,7 @@ class QueuedRow:
     """Under which it was delivered last. 0: never."""
     losses: int
     confirmed_by: str
+    confirmed_at: float | None
     cause: SetAsideCause | None
     """What follows is of the last time that it was set aside. None: never."""
     reason: str
@@ -76,6 +77,8 @@ class DeliveryRow:
 
     epoch: int
     receiver_id: str
+    delivered_at: float | None
+    """None: from before this was kept."""
     ended_at: float | None
     next_reason: str
     """Why the next epoch began. Empty: none has."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hotspare_model.digest import KindDigest, RecordKind
+from hotspare_model.supervision import AS_USUAL, Watched
 from hotspare_model.transfer import Change
 
 
@@ -23,6 +24,8 @@ class DeviceRow:
     device_id: str
     key_sha256: bytes
     account_number: str
+    watched: Watched = AS_USUAL
+    """How it is supervised (A9)."""
 
 
 @dataclass(frozen=True, slots=True)

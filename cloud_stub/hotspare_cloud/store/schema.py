@@ -1,10 +1,13 @@
 """The schema of the cloud's SQLite database, as migrations that are never changed once released."""
 
+import contextlib
 import json
 
 import sqlite_utils
 
-from hotspare_model.digest import bucket_digest, bucket_of
+from hotspare_model.digest import RecordKind, bucket_digest, bucket_of
+from hotspare_model.errors import HotspareError
+from hotspare_rpc.records import watched_of
 
 MIGRATIONS = sqlite_utils.Migrations("hotspare-cloud")
 
@@ -380,3 +383,96 @@ def m0008_set_aside(db: sqlite_utils.Database) -> None:
         ) STRICT, WITHOUT ROWID
         """
     )
+
+
+@MIGRATIONS(name="cloud_direct")
+def _direct(db: sqlite_utils.Database) -> None:
+    """What gateways tell (D2), and how copies of alarms on the other path are known (D3)."""
+    db.execute(
+        """
+        CREATE TABLE gateway_report (
+            group_id INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            alarm_id BLOB NOT NULL,
+            receiver_id TEXT NOT NULL,
+            reported_at REAL NOT NULL,
+            report BLOB NOT NULL,
+            PRIMARY KEY (group_id, number, alarm_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    # Alarms that were known as copies: by this id too the alarm with that number is meant.
+    db.execute(
+        """
+        CREATE TABLE twin (
+            group_id INTEGER NOT NULL,
+            alarm_id BLOB NOT NULL,
+            device_id TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            PRIMARY KEY (group_id, alarm_id, device_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    # Alarms whose copy on the other path has not come. `id` grows with the time, so that the oldest are found first.
+    db.execute(
+        """
+        CREATE TABLE sighting (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            group_id INTEGER NOT NULL,
+            device_id TEXT NOT NULL,
+            content BLOB NOT NULL,
+            side INTEGER NOT NULL,
+            occurred REAL NOT NULL,
+            number INTEGER NOT NULL,
+            seen_at REAL NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX sighting_open ON sighting (group_id, device_id, content, side, occurred)")
+
+
+@MIGRATIONS(name="cloud_supervision")
+def _supervision(db: sqlite_utils.Database) -> None:
+    """How devices are supervised (A9), when they were heard last, and what the ARC was told of it."""
+    db.execute("ALTER TABLE device ADD COLUMN supervision REAL NOT NULL DEFAULT 180.0")
+    db.execute("ALTER TABLE device ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE incoming ADD COLUMN supervision REAL")
+    db.execute("ALTER TABLE incoming ADD COLUMN disabled INTEGER")
+    found = "SELECT group_id, id, payload FROM record WHERE kind = ? AND payload != x''"
+    change = "UPDATE device SET supervision = ?, disabled = ? WHERE group_id = ? AND device_id = ?"
+    for group_id, device_id, payload in db.execute(found, (int(RecordKind.DEVICE),)).fetchall():
+        with contextlib.suppress(HotspareError):  # one that is damaged keeps the default
+            watched = watched_of(payload)
+            db.execute(change, (watched.interval, int(watched.disabled), group_id, device_id))
+    db.execute(
+        """
+        CREATE TABLE device_life (
+            group_id INTEGER NOT NULL,
+            device_id TEXT NOT NULL,
+            last_seen REAL NOT NULL,
+            told INTEGER NOT NULL,
+            PRIMARY KEY (group_id, device_id)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+
+
+@MIGRATIONS(name="cloud_expiry")
+def _expiry(db: sqlite_utils.Database) -> None:
+    """What is kept of alarms, and how far it was counted (A8); when alarms were delivered."""
+    db.execute(
+        """
+        CREATE TABLE kept_size (
+            group_id INTEGER PRIMARY KEY,
+            alarms INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            through INTEGER NOT NULL
+        ) STRICT
+        """
+    )
+    # When the clean-up last believed the wall clock: one that has jumped deletes nothing.
+    db.execute("CREATE TABLE expiry (one INTEGER PRIMARY KEY CHECK (one = 1), believed_at REAL NOT NULL) STRICT")
+    db.execute("INSERT INTO expiry VALUES (1, 0)")
+    # Of a delivery from before this release nobody knows when it was.
+    db.execute("ALTER TABLE delivery ADD COLUMN at REAL")
+    db.execute("CREATE INDEX twin_of ON twin (group_id, number)")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from hotspare_cloud.store.schema import MIGRATIONS
 from hotspare_cloud.store.sqlite_alarms import SqliteAlarms
+from hotspare_cloud.store.sqlite_devices import SqliteDevices
+from hotspare_cloud.store.sqlite_expiry import SqliteExpiry
 from hotspare_cloud.store.sqlite_groups import SqliteGroups
 from hotspare_cloud.store.sqlite_queue import SqliteQueue
 from hotspare_cloud.store.sqlite_records import SqliteRecords
@@ -15,7 +17,16 @@ from hotspare_store.database import Database
 DATABASE_NAME = "cloud.db"
 
 
-class SqliteStore(SqliteGroups, SqliteSteps, SqliteAlarms, SqliteQueue, SqliteRecords, SqliteTransfers):
+class SqliteStore(
+    SqliteGroups,
+    SqliteSteps,
+    SqliteAlarms,
+    SqliteQueue,
+    SqliteExpiry,
+    SqliteRecords,
+    SqliteTransfers,
+    SqliteDevices,
+):
     """`Store` on the database of one data folder."""
 
     def __init__(self, database: Database) -> None:

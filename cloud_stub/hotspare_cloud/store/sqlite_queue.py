@@ -178,18 +178,17 @@ _LAST_EPOCH = """
 """
 _SELECT = f"""
     SELECT a.number, a.device_id, a.account_sequence, a.received_at, a.payload, a.state, a.deliveries, a.losses,
-        ifnull(a.confirmed_by, '') AS confirmed_by, {_LAST_EPOCH} AS epoch,
+        ifnull(a.confirmed_by, '') AS confirmed_by, a.confirmed_at, {_LAST_EPOCH} AS epoch,
         s.cause, s.reason, s.at, s.frame, s.answer, s.replayed_by
     FROM alarm a {{}} LEFT JOIN set_aside s ON s.group_id = a.group_id AND s.number = a.number
     WHERE a.group_id = :group
 """
 _DELIVERIES = """
-    SELECT e.epoch, e.receiver_id, e.ended_at, ifnull((
+    SELECT e.epoch, e.receiver_id, d.at AS delivered_at, e.ended_at, ifnull((
         SELECT n.reason FROM epoch n WHERE n.group_id = e.group_id AND n.epoch > e.epoch ORDER BY n.epoch LIMIT 1
     ), '') AS next_reason
-    FROM epoch e WHERE e.group_id = :group AND EXISTS (
-        SELECT 1 FROM delivery d WHERE d.group_id = e.group_id AND d.epoch = e.epoch AND d.number = :number
-    ) ORDER BY e.epoch
+    FROM epoch e CROSS JOIN delivery d ON d.group_id = e.group_id AND d.epoch = e.epoch AND d.number = :number
+    WHERE e.group_id = :group ORDER BY e.epoch
 """
 
 
@@ -205,6 +204,7 @@ def _row(row: sqlite3.Row) -> QueuedRow:
         epoch=row["epoch"],
         losses=row["losses"],
         confirmed_by=row["confirmed_by"],
+        confirmed_at=row["confirmed_at"],
         cause=None if row["cause"] is None else SetAsideCause(row["cause"]),
         reason=row["reason"] or "",
         set_aside_at=row["at"] or 0.0,

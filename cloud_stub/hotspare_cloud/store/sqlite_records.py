@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from hotspare_cloud.store.base_records import Backup, Bucket, DeviceRow, Difference, KindRow
 from hotspare_model.digest import KindDigest, RecordKind
+from hotspare_model.supervision import Watched
 from hotspare_model.transfer import Change
 from hotspare_store.database import Database
 
@@ -146,8 +147,12 @@ class SqliteRecords:
         """See RecordStore."""
 
         def work(db: sqlite3.Connection) -> list[DeviceRow]:
-            rows = db.execute("SELECT group_id, device_id, key_sha256, account_number FROM device")
-            return [DeviceRow(**row) for row in rows]
+            columns = "group_id, device_id, key_sha256, account_number, supervision, disabled"
+            rows = db.execute(f"SELECT {columns} FROM device")
+            return [
+                DeviceRow(group_id, device_id, key, account, Watched(interval, bool(disabled)))
+                for group_id, device_id, key, account, interval, disabled in rows
+            ]
 
         return cast(list[DeviceRow], await self._db.read(work))
 

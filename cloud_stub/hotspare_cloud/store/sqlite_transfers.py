@@ -12,6 +12,7 @@ from typing import Any, cast
 from hotspare_cloud.store.base_records import Backup, Bucket, Buckets, DeviceRow, Place, RecordRow
 from hotspare_cloud.store.sqlite_records import kinds_to_json
 from hotspare_model.digest import RecordKind, bucket_digest, bucket_of
+from hotspare_model.supervision import Watched
 from hotspare_store.database import Database
 
 REQUESTS_KEPT = 86_400.0
@@ -32,12 +33,12 @@ _TAKE_OVER = """
 """
 _AS_NEW = ", revision = excluded.revision, changed = excluded.changed, operator = excluded.operator"
 _KEEP_DEVICES = """
-    INSERT OR REPLACE INTO device (group_id, device_id, key_sha256, account_number)
-    SELECT :group, id, key_sha256, account_number FROM incoming
+    INSERT OR REPLACE INTO device (group_id, device_id, key_sha256, account_number, supervision, disabled)
+    SELECT :group, id, key_sha256, account_number, supervision, disabled FROM incoming
       WHERE transfer_id = :transfer AND kind = :device AND payload != x''
 """
 _DROP_DEVICES = """
-    DELETE FROM device WHERE group_id = :group AND device_id IN
+    DELETE FROM {table} WHERE group_id = :group AND device_id IN
       (SELECT id FROM incoming WHERE transfer_id = :transfer AND kind = :device AND payload = x'')
 """
 
@@ -56,7 +57,7 @@ class SqliteTransfers:
     async def stage(self, transfer_id: int, records: Sequence[RecordRow]) -> None:
         """See RecordStore."""
         rows = [_staged(transfer_id, record) for record in records]
-        insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         await self._db.write(lambda db: db.executemany(insert, rows) and None)
 
     async def missing(self, transfer_id: int, group_id: int, kind: RecordKind, after: str, limit: int) -> Sequence[str]:
@@ -159,8 +160,7 @@ class SqliteTransfers:
 
         def work(db: sqlite3.Connection) -> None:
             values = _values(transfer_id, group_id, backup.revision)
-            db.execute(_KEEP_DEVICES, values)
-            db.execute(_DROP_DEVICES, values)
+            _save_devices(db, values)
             _save_buckets(db, group_id, buckets)
             _insert_revision(db, group_id, backup)
             if request_id:
@@ -176,8 +176,7 @@ class SqliteTransfers:
         def work(db: sqlite3.Connection) -> None:
             values = _values(transfer_id, group_id, backup.revision)
             db.execute(_TAKE_OVER.format(some=""), values)
-            db.execute(_KEEP_DEVICES, values)
-            db.execute(_DROP_DEVICES, values)
+            _save_devices(db, values)
             _save_buckets(db, group_id, buckets)
             update = "UPDATE revision SET kinds = ? WHERE group_id = ? AND revision = ?"
             db.execute(update, (kinds_to_json(backup.kinds), group_id, backup.revision))
@@ -191,11 +190,11 @@ class SqliteTransfers:
 
         def work(db: sqlite3.Connection) -> list[tuple[str, DeviceRow | None]]:
             rows = db.execute(
-                "SELECT id, key_sha256, account_number FROM incoming WHERE transfer_id = ? AND kind = ? AND id > ?"
-                " ORDER BY id LIMIT ?",
+                "SELECT id, key_sha256, account_number, supervision, disabled FROM incoming"
+                " WHERE transfer_id = ? AND kind = ? AND id > ? ORDER BY id LIMIT ?",
                 (transfer_id, int(RecordKind.DEVICE), after, limit),
             )
-            return [(row[0], None if row[1] is None else DeviceRow(group_id, row[0], row[1], row[2])) for row in rows]
+            return [(row["id"], _device(group_id, row)) for row in rows]
 
         return cast(list[tuple[str, DeviceRow | None]], await self._db.read(work))
 
@@ -246,7 +245,16 @@ def _staged(transfer_id: int, record: RecordRow) -> tuple[Any, ...]:
         record.operator,
         device.key_sha256 if device else None,
         device.account_number if device else None,
+        device.watched.interval if device else None,
+        int(device.watched.disabled) if device else None,
     )
+
+
+def _device(group_id: int, row: sqlite3.Row) -> DeviceRow | None:
+    if row["key_sha256"] is None:
+        return None
+    watched = Watched(row["supervision"], bool(row["disabled"]))
+    return DeviceRow(group_id, row["id"], row["key_sha256"], row["account_number"], watched)
 
 
 def _next(
@@ -294,6 +302,12 @@ def _values(transfer_id: int, group_id: int, revision: int) -> dict[str, int]:
 def _digest(records: Mapping[str, bytes]) -> Bucket:
     there = [(record_id.encode(), payload) for record_id, payload in records.items() if payload]
     return Bucket(len(there), bucket_digest(there))
+
+
+def _save_devices(db: sqlite3.Connection, values: Mapping[str, int]) -> None:
+    db.execute(_KEEP_DEVICES, values)
+    for table in ("device", "device_life"):
+        db.execute(_DROP_DEVICES.format(table=table), values)
 
 
 def _save_buckets(db: sqlite3.Connection, group_id: int, buckets: Buckets) -> None:

@@ -11,6 +11,7 @@ import grpc
 
 from hotspare.v1 import (
     alarm_pull_service_pb2_grpc,
+    alarm_service_pb2_grpc,
     backup_service_pb2_grpc,
     role_service_pb2_grpc,
     sync_service_pb2_grpc,
@@ -107,6 +108,10 @@ class CloudClient:
     def pulls(self) -> "alarm_pull_service_pb2_grpc.AlarmPullServiceAsyncStub":
         """The cloud's AlarmPullService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
         return alarm_pull_service_pb2_grpc.AlarmPullServiceStub(self._needed())
+
+    def alarms(self) -> "alarm_service_pb2_grpc.AlarmServiceAsyncStub":
+        """The cloud's AlarmService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
+        return alarm_service_pb2_grpc.AlarmServiceStub(self._needed())
 
     def syncs(self) -> "sync_service_pb2_grpc.SyncServiceAsyncStub":
         """The cloud's SyncService. Raises HotspareError CLOUD_NOT_CONFIGURED."""

@@ -12,11 +12,13 @@
 8. An alarm that a required output has refused in so many words `set_aside_after` times is rejected (A5): it is sent no
    more, and its device waits until the cloud has set it aside durably, or else its order could break. An output that is
    not required is done with such an alarm, and the rest goes on. Silence, lost links and clocks reject nothing.
+9. An alarm that the configuration withholds is through without being sent, at its delivery or when the configuration
+   changes while it waits. What the ARC may have seen, or what is in flight, is finished; what is rejected stays so.
 
 Pure: no clock, no I/O. Every step costs the logarithm of what waits, at most.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -24,6 +26,7 @@ from hotspare_model.alarm import StoredAlarm
 from hotspare_model.group import GroupSettings
 from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.core.lane import Lane
+from hotspare_receiver.core.stream_lane import StreamLane
 
 REFUSED_BACKOFF = Backoff(first=0.5, longest=10.0)
 
@@ -94,6 +97,8 @@ class Taken:
     new: tuple[Delivered, ...]
     again: tuple[Delivered, ...]
     """Known to be confirmed: to be confirmed again, under the epoch of this delivery."""
+    withheld: tuple[Delivered, ...] = ()
+    """Not sent and through (rule 9): to be confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class Forwarder:
     @property
     def flying(self) -> int:
         """Messages in flight."""
-        return sum(lane.flying is not None for lane in self._lanes.values())
+        return sum(lane.flights for lane in self._lanes.values())
 
     @property
     def pressing(self) -> bool:
@@ -189,16 +194,24 @@ class Forwarder:
         """Of alarms that come next: how often outputs refused them before, in an earlier process say; by number."""
         self._recalled = refusals
 
-    def deliver(self, alarms: Iterable[Delivered], known: Collection[int], now: float) -> Taken:
-        """Take alarms, in the order of their delivery; `known`: numbers already confirmed (rule 5)."""
+    def deliver(
+        self, alarms: Iterable[Delivered], known: Collection[int], now: float, withheld: Collection[int] = ()
+    ) -> Taken:
+        """Take alarms, in the order of their delivery.
+
+        `known`: numbers already confirmed (rule 5). `withheld`: numbers that are not to be sent (rule 9).
+        """
         new: list[Delivered] = []
         again: list[Delivered] = []
+        through: list[Delivered] = []
         for delivered in alarms:
             if delivered.epoch != self._epoch:
                 continue
             here = self._waiting.get(delivered.number)
             if delivered.number in known:
                 again.append(delivered)
+            elif here is None and delivered.number in withheld:
+                through.append(delivered)
             elif here is None:
                 new.append(delivered)
                 self._waiting[delivered.number] = _Waiting(delivered, now)
@@ -209,7 +222,23 @@ class Forwarder:
                 here.delivered = delivered
                 self._enqueue(delivered, self._lanes.keys() - here.confirmed_by)
         self._recalled = {}
-        return Taken(tuple(new), tuple(again))
+        return Taken(tuple(new), tuple(again), tuple(through))
+
+    def waiting(self) -> Iterator[Delivered]:
+        """What the configuration could still withhold (rule 9)."""
+        return (waiting.delivered for waiting in self._waiting.values() if self._may_withhold(waiting))
+
+    def withhold(self, numbers: Iterable[int]) -> tuple[Delivered, ...]:
+        """Drop those that can still be withheld; they are through without being sent. Returns which they were."""
+        found = [waiting for number in numbers if (waiting := self._waiting.get(number)) is not None]
+        through = {one.delivered.number: one.delivered for one in found if self._may_withhold(one)}
+        for delivered in through.values():
+            del self._waiting[delivered.number]
+            self._excused.discard(delivered.device_id)
+        if through:
+            for lane in self._lanes.values():
+                lane.keep(lambda delivered: delivered.number not in through)
+        return tuple(through.values())
 
     def withdraw(self, number: int) -> bool:
         """Forget an alarm that another has confirmed; one in flight goes on. Returns whether it did."""
@@ -244,8 +273,10 @@ class Forwarder:
 
     # What the outputs do.
 
-    def set_outputs(self, required: Mapping[str, bool]) -> tuple[Delivered, ...]:
+    def set_outputs(self, required: Mapping[str, bool], streams: Collection[str] = ()) -> tuple[Delivered, ...]:
         """Have these outputs, by name, required or not. Returns what is confirmed now that others are gone.
+
+        `streams`: those that may have several in flight.
 
         A new output gets all that waits. What is in flight at one that is gone is forgotten there.
         """
@@ -254,7 +285,7 @@ class Forwarder:
             del self._lanes[name]
         self._required = frozenset(name for name, needed in required.items() if needed)
         for name in required.keys() - self._lanes.keys():
-            self._lanes[name] = Lane()
+            self._lanes[name] = StreamLane() if name in streams else Lane()
             for number, waiting in self._waiting.items():
                 if number not in self._rejected:
                     self._enqueue(waiting.delivered, (name,))
@@ -282,7 +313,7 @@ class Forwarder:
         """An attempt ended. Returns the alarm when this confirms it, with the epoch of its last delivery."""
         waiting = self._waiting.get(delivered.number)
         lane = self._lanes.get(output)
-        if lane is not None and lane.flying is delivered:
+        if lane is not None and lane.lands(delivered):
             self._land(output, lane, delivered, outcome, now)
         if waiting is None:
             return None
@@ -318,7 +349,7 @@ class Forwarder:
                 lane.again()
             case Outcome.NOT_SENT:
                 lane.again(counted=False)
-        if not any(each.flying is not None and each.flying.number == delivered.number for each in self._lanes.values()):
+        if not any(each.flies(delivered.number) for each in self._lanes.values()):
             self._abandoned.discard(delivered.number)
 
     def _give_up_at(self, output: str, lane: Lane[Delivered], rejection: Rejection) -> None:
@@ -360,9 +391,11 @@ class Forwarder:
         self.confirmed += 1
         return waiting.delivered
 
+    def _may_withhold(self, waiting: _Waiting) -> bool:
+        return not waiting.begun and waiting.delivered.number not in self._rejected and not self._is_flying(waiting)
+
     def _is_flying(self, waiting: _Waiting) -> bool:
-        number = waiting.delivered.number
-        return any(lane.flying is not None and lane.flying.number == number for lane in self._lanes.values())
+        return any(lane.flies(waiting.delivered.number) for lane in self._lanes.values())
 
     def _drop(self, unwanted: Callable[[_Waiting], bool]) -> int:
         """Forget what is unwanted and not in flight; lanes keep nothing else that is not waited for."""

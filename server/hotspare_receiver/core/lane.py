@@ -44,6 +44,19 @@ class Lane(Generic[T]):
         return self._size
 
     @property
+    def flights(self) -> int:
+        """How many are in flight."""
+        return int(self.flying is not None)
+
+    def flies(self, number: int) -> bool:
+        """Whether that one is in flight."""
+        return self.flying is not None and self.flying.number == number
+
+    def lands(self, item: T) -> bool:
+        """Whether it is that very one which is in flight: what came of it counts."""
+        return self.flying is item
+
+    @property
     def held_until(self) -> float | None:
         """When the first of the held devices gets ready. None: none is held."""
         return self._held[0][0] if self._held and self._held[0][0] < inf else None

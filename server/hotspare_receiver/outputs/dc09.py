@@ -10,9 +10,9 @@ Over UDP a message that gets no answer is sent again under its own sequence, wit
 import os
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias, TypedDict
 
 from hotspare_model.alarm import TEXT_LIMIT, CodeFormat, StoredAlarm
-from hotspare_model.code_translation import to_contact_id, to_sia
 from hotspare_model.contact_id import ContactId
 from hotspare_model.dc09 import Frame, encode
 from hotspare_model.dc09_adm_cid import TEXT, adm_cid_frame
@@ -24,6 +24,7 @@ from hotspare_model.dc09_stream import FrameSplitter
 from hotspare_model.dc09_text import sanitise
 from hotspare_model.sequence import wire_sequence
 from hotspare_receiver.core.forwarder import Outcome
+from hotspare_receiver.core.group_view import NOTHING_KNOWN, GroupView
 from hotspare_receiver.outputs.dialect import Encoded, NotOursError, Verdict, believed_time, place_of
 from hotspare_receiver.snapshot import Dc09Config, Dc09Form, Transport
 
@@ -54,13 +55,13 @@ class Dc09:
         self.attempts = 1 if self.strict else UDP_ATTEMPTS
         self._splitter = FrameSplitter()
 
-    def alarm(self, stored: StoredAlarm, sent_at: datetime, refusals: int) -> Encoded:
+    def alarm(self, stored: StoredAlarm, sent_at: datetime, refusals: int, group: GroupView) -> Encoded:
         """Make the message of an alarm.
 
         Software that takes one block of extended data at most refuses a message with two: every other time it
         gets one.
         """
-        return encode_alarm(stored, self._config, sent_at, single_block=refusals % 2 == 1)
+        return encode_alarm(stored, self._config, sent_at, group, single_block=refusals % 2 == 1)
 
     def supervision(self, sent_at: datetime) -> Encoded:
         """Make a NULL."""
@@ -93,18 +94,32 @@ class Dc09:
         return verdict_of(reply) if reply.answers(sent.header) else None
 
 
-def encode_alarm(stored: StoredAlarm, config: Dc09Config, sent_at: datetime, *, single_block: bool = False) -> Encoded:
+def encode_alarm(
+    stored: StoredAlarm,
+    config: Dc09Config,
+    sent_at: datetime,
+    group: GroupView = NOTHING_KNOWN,
+    *,
+    single_block: bool = False,
+) -> Encoded:
     """Make the message of an alarm, in the form of the output.
+
+    The line number is that of the device, where it has one. (It has one to six hexadecimal digits, as L does.)
 
     With `single_block` it has no more than one block of extended data: the text where that tells what else
     would be lost (A10), else the time of occurrence.
 
     Raises EncodeError or ValueError when the cloud gave it an identity that does not fit the wire.
     """
+    line = group.line_of(stored.alarm.device_id)
+    if line:
+        config = replace(config, line_number=line)
     if config.form is Dc09Form.SIA_DCS:
-        frame, code, remarks = _sia_dcs(stored, config, sent_at)
+        frame, code, original, remarks = _sia_dcs(stored, group, _head(stored, config, sent_at))
     else:
-        frame, code, remarks = _adm_cid(stored, config, sent_at)
+        frame, code, original, remarks = _adm_cid(stored, group, _head(stored, config, sent_at))
+    if original is not None:
+        remarks = (f"code {original}", *remarks)
     told = stored.alarm.text
     text = sanitise("; ".join((*remarks, told) if told else remarks), TEXT_LIMIT).text
     if text:
@@ -112,7 +127,7 @@ def encode_alarm(stored: StoredAlarm, config: Dc09Config, sent_at: datetime, *, 
         if single_block:
             blocks = blocks[1:] if remarks else blocks[:1]
         frame = replace(frame, extended=blocks)
-    return Encoded(_raw(frame, config), code, frame)
+    return Encoded(_raw(frame, config), code, frame, original)
 
 
 def encode_supervision(config: Dc09Config, sent_at: datetime) -> Encoded:
@@ -141,44 +156,50 @@ def verdict_of(reply: Reply) -> Verdict:
             return Verdict(Outcome.CLOCK_REFUSED, f"the ARC's software refused its time (NAK){theirs}")
 
 
-def _adm_cid(stored: StoredAlarm, config: Dc09Config, sent_at: datetime) -> tuple[Frame, str, tuple[str, ...]]:
-    """The frame without a text, the code on the wire where it is another, and what the text has to tell."""
+_Written: TypeAlias = tuple[Frame, str, str | None, tuple[str, ...]]
+"""The frame without a text, the code on the wire where it is another, the one that a generic event stands for, and
+what else the text has to tell."""
+
+
+class _Head(TypedDict):
+    """What a frame has in either form."""
+
+    account: str
+    sequence: int
+    sent_at: datetime
+    receiver: str | None
+    line: str
+    occurred: datetime
+    encrypted: bool
+
+
+def _head(stored: StoredAlarm, config: Dc09Config, sent_at: datetime) -> _Head:
+    return _Head(
+        account=stored.account_number.upper(),
+        sequence=wire_sequence(stored.account_sequence),
+        sent_at=sent_at,
+        receiver=config.receiver_number,
+        line=config.line_number,
+        occurred=believed_time(stored),
+        encrypted=config.key is not None,
+    )
+
+
+def _adm_cid(stored: StoredAlarm, group: GroupView, head: _Head) -> _Written:
     alarm = stored.alarm
-    forwarded = to_contact_id(alarm)
+    forwarded = group.codes.to_contact_id(alarm)
     partition, zone, remarks = place_of(stored, HIGHEST_ZONE)
-    if forwarded.original is not None:
-        remarks = (f"code {forwarded.original}", *remarks)
-    frame = adm_cid_frame(
-        account=stored.account_number.upper(),
-        contact_id=ContactId(forwarded.qualifier, forwarded.code, partition, zone),
-        sequence=wire_sequence(stored.account_sequence),
-        sent_at=sent_at,
-        receiver=config.receiver_number,
-        line=config.line_number,
-        occurred=believed_time(stored),
-        encrypted=config.key is not None,
-    )
+    frame = adm_cid_frame(contact_id=ContactId(forwarded.qualifier, forwarded.code, partition, zone), **head)
     another = forwarded.replaced or alarm.code_format is CodeFormat.SIA
-    return frame, forwarded.code if another else "", remarks
+    return frame, forwarded.code if another else "", forwarded.original, remarks
 
 
-def _sia_dcs(stored: StoredAlarm, config: Dc09Config, sent_at: datetime) -> tuple[Frame, str, tuple[str, ...]]:
+def _sia_dcs(stored: StoredAlarm, group: GroupView, head: _Head) -> _Written:
     alarm = stored.alarm
-    forwarded = to_sia(alarm)
+    forwarded = group.codes.to_sia(alarm)
     partition, zone, remarks = place_of(stored, HIGHEST_SIA_ZONE)
-    if forwarded.original is not None:
-        remarks = (f"code {forwarded.original}", *remarks)
-    frame = sia_dcs_frame(
-        account=stored.account_number.upper(),
-        event=SiaEvent(forwarded.code, partition, zone),
-        sequence=wire_sequence(stored.account_sequence),
-        sent_at=sent_at,
-        receiver=config.receiver_number,
-        line=config.line_number,
-        occurred=believed_time(stored),
-        encrypted=config.key is not None,
-    )
-    return frame, forwarded.code if forwarded.code != alarm.code else "", remarks
+    frame = sia_dcs_frame(event=SiaEvent(forwarded.code, partition, zone), **head)
+    return frame, forwarded.code if forwarded.code != alarm.code else "", forwarded.original, remarks
 
 
 def _raw(frame: Frame, config: Dc09Config) -> bytes:

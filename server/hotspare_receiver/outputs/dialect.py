@@ -9,9 +9,14 @@ from typing import Protocol
 
 from hotspare_model.alarm import AlarmMark, StoredAlarm
 from hotspare_model.dc09 import Header
+from hotspare_model.dc09_text import sanitise
 from hotspare_receiver.core.forwarder import Outcome
+from hotspare_receiver.core.group_view import GroupView
 
 HIGHEST_PARTITION = 99
+
+ORIGINAL_LIMIT = 40
+"""Characters of an unknown code that are told."""
 
 
 class NotOursError(Exception):
@@ -27,6 +32,18 @@ class Encoded:
     """The code on the wire, where it is not the alarm's own."""
     header: Header | None = None
     """What an answer is compared with, in a dialect whose answers tell it."""
+    original: str | None = None
+    """The code as the device sent it, where a generic event stands for it: raw text."""
+    remark: str = ""
+    """What is not as the configuration has it, for the history."""
+
+    @property
+    def told(self) -> str:
+        """What the history tells of it beside the frame, in words."""
+        if self.original is None:
+            return self.remark
+        generic = f"a generic event in place of the code {sanitise(self.original, ORIGINAL_LIMIT).text}"
+        return f"{generic}; {self.remark}" if self.remark else generic
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +69,10 @@ class Dialect(Protocol):
     strict: bool
     """Whether rubbish among the answers ends the link. (Over UDP anybody could end it so.)"""
 
-    def alarm(self, stored: StoredAlarm, sent_at: datetime, refusals: int) -> Encoded:
+    def alarm(self, stored: StoredAlarm, sent_at: datetime, refusals: int, group: GroupView) -> Encoded:
         """Make the message of an alarm; `refusals`: how often the other side refused it so far.
+
+        `group` has the codes, and the line number of the device.
 
         Raises ValueError when it has no form in this dialect.
         """

@@ -21,12 +21,14 @@ from datetime import datetime
 from typing import Protocol
 
 from hotspare_model.alarm import StoredAlarm
+from hotspare_model.dc09_text import sanitise
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.core.forwarder import Outcome, Sending
+from hotspare_receiver.core.group_view import GroupView
 from hotspare_receiver.core.health import OutputFacts
 from hotspare_receiver.history import AttemptRecord
 from hotspare_receiver.outputs.dc09 import Dc09
-from hotspare_receiver.outputs.dialect import Dialect, Encoded, NotOursError
+from hotspare_receiver.outputs.dialect import ORIGINAL_LIMIT, Dialect, Encoded, NotOursError
 from hotspare_receiver.outputs.link import Link
 from hotspare_receiver.outputs.surgard import Surgard
 from hotspare_receiver.outputs.trial import Trial
@@ -56,6 +58,10 @@ class Source(Protocol):
 
     def waiting_for(self, output: str) -> int:
         """How many alarms wait for it."""
+
+    @property
+    def group(self) -> GroupView:
+        """What the configuration says about alarms now; asked right before each message."""
 
 
 @dataclass(slots=True)
@@ -103,6 +109,9 @@ class Output:
         self._paused_since = clock.now() if config.paused else None
         self._attempts: Counter[Outcome] = Counter()
         self._last_confirmed: datetime | None = None
+        self._generic = 0
+        """Alarms that the other side has as a generic event in place of their own."""
+        self._last_generic = ""
 
     @property
     def name(self) -> str:
@@ -138,6 +147,8 @@ class Output:
             confirmed=self._attempts[Outcome.CONFIRMED],
             last_confirmed=self._last_confirmed,
             attempts=dict(self._attempts),
+            generic=self._generic,
+            last_generic=self._last_generic,
         )
 
     def facts(self, patience: float) -> OutputFacts:
@@ -194,7 +205,7 @@ class Output:
 
         Raises ConnectionError, with the problem in words, when there is no link and none is just being made.
         """
-        self._dialect.alarm(stored, self._clock.wall(), 0)
+        self._dialect.alarm(stored, self._clock.wall(), 0, self._source.group)
         if (problem := self.unreachable) is not None:
             raise ConnectionError(problem)
         trial = Trial(stored)
@@ -242,7 +253,7 @@ class Output:
                 return
             now = self._clock.wall()
             try:
-                encoded = self._dialect.alarm(sending.delivered.stored, now, sending.refusals)
+                encoded = self._dialect.alarm(sending.delivered.stored, now, sending.refusals, self._source.group)
             except ValueError as error:
                 detail = f"it does not fit a message of this output: {error}"
                 self._report(sending, None, now, Outcome.REFUSED, b"", detail)
@@ -265,7 +276,7 @@ class Output:
             return
         self._trials.popleft()
         if trial.awaited:
-            encoded = self._dialect.alarm(trial.stored, now, 0)
+            encoded = self._dialect.alarm(trial.stored, now, 0, self._source.group)
             trial.written(encoded.raw, str(self._link.address or ""))
             self._write(encoded, key, now, trial=trial)
 
@@ -350,6 +361,11 @@ class Output:
         self._attempts[outcome] += 1
         if outcome is Outcome.CONFIRMED:
             self._last_confirmed = ended
+            if encoded is not None and encoded.original is not None:
+                self._generic += 1
+                self._last_generic = sanitise(encoded.original, ORIGINAL_LIMIT).text
+        if encoded is not None and encoded.told and outcome in (Outcome.CONFIRMED, Outcome.REFUSED):
+            detail = f"{detail}; {encoded.told}" if detail else encoded.told
         attempt = AttemptRecord(
             output=self.name,
             attempt=sending.attempt,

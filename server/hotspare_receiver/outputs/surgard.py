@@ -8,10 +8,10 @@ Events of the Contact ID list go out as Contact ID. Events of the SIA list do to
 the same, else as SIA messages; those have no place for a partition.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from hotspare_model.alarm import CodeFormat, StoredAlarm
-from hotspare_model.code_translation import to_contact_id, to_sia
 from hotspare_model.contact_id import ContactId
 from hotspare_model.surgard import (
     HIGHEST_SIA_ZONE,
@@ -25,6 +25,7 @@ from hotspare_model.surgard import (
     read_answers,
 )
 from hotspare_receiver.core.forwarder import Outcome
+from hotspare_receiver.core.group_view import GroupView
 from hotspare_receiver.outputs.dialect import Encoded, NotOursError, Verdict, place_of
 from hotspare_receiver.snapshot import SurgardConfig
 
@@ -44,18 +45,37 @@ class Surgard:
         self.attempts = config.attempts
         self._header = Header(config.width, config.receiver_number, config.line_number)
 
-    def alarm(self, stored: StoredAlarm, sent_at: datetime, refusals: int) -> Encoded:
-        """Make the message of an alarm; it is the same at every attempt, at every receiver."""
+    def alarm(self, stored: StoredAlarm, sent_at: datetime, refusals: int, group: GroupView) -> Encoded:
+        """Make the message of an alarm; it is the same at every attempt, at every receiver with the same settings and
+        configuration."""
         alarm, account = stored.alarm, stored.account_number
-        forwarded = to_contact_id(alarm)
+        header, remark = self._header_of(alarm.device_id, group)
+        forwarded = group.codes.to_contact_id(alarm)
         if alarm.code_format is CodeFormat.SIA and forwarded.replaced and len(account) <= SIA_ACCOUNT:
-            code = to_sia(alarm).code
+            sia = group.codes.to_sia(alarm)
             _, zone, _ = place_of(stored, HIGHEST_SIA_ZONE)
-            return Encoded(encode_sia(self._header, account, code, zone), code if code != alarm.code else "")
+            another_code = sia.code if sia.code != alarm.code else ""
+            raw = encode_sia(header, account, sia.code, zone)
+            return Encoded(raw, another_code, original=sia.original, remark=remark)
         partition, zone, _ = place_of(stored, HIGHEST_ZONE)
         event = ContactId(forwarded.qualifier, forwarded.code, partition, zone)
         another = forwarded.replaced or alarm.code_format is CodeFormat.SIA
-        return Encoded(encode_contact_id(self._header, account, event), forwarded.code if another else "")
+        return Encoded(
+            encode_contact_id(header, account, event),
+            forwarded.code if another else "",
+            original=forwarded.original,
+            remark=remark,
+        )
+
+    def _header_of(self, device_id: str, group: GroupView) -> tuple[Header, str]:
+        """The header with the line number of the device, where it has one that fits; else what has to be said."""
+        line = group.line_of(device_id)
+        if not line:
+            return self._header, ""
+        if line.isdecimal() and int(line) <= self._header.highest_line:
+            return replace(self._header, line=int(line)), ""
+        highest = self._header.highest_line
+        return self._header, f"the device's line {line} is no number of 0 to {highest}: it went out on the output's own"
 
     def supervision(self, sent_at: datetime) -> Encoded:
         """Make a heartbeat."""

@@ -6,7 +6,7 @@ import fcntl
 import socket
 import struct
 import termios
-from typing import Protocol, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from hotspare_model.lease import WRITE_DELAY
 
@@ -40,13 +40,31 @@ class Holder(Protocol):
         """It is gone."""
 
 
-class StreamWire(asyncio.Protocol):
-    """A TCP connection."""
+class _Buffering(Protocol):
+    def get_write_buffer_size(self) -> int: ...
+
+
+T = TypeVar("T", bound=_Buffering)
+
+
+class _SocketWire(Generic[T]):
+    """What both kinds have: a transport with its socket, once there is one, and the holder that hears of it."""
 
     def __init__(self, holder: Holder) -> None:
         self._holder = holder
-        self._transport: asyncio.Transport | None = None
+        self._transport: T | None = None
         self._socket: socket.socket | None = None
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the transport, or the kernel's queue, still holds anything."""
+        if self._transport is None or self._socket is None:
+            return False
+        return bool(self._transport.get_write_buffer_size()) or _kernel_holds(self._socket)
+
+
+class StreamWire(_SocketWire[asyncio.Transport], asyncio.Protocol):
+    """A TCP connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound the life of a written byte (timing: X), and be known."""
@@ -64,13 +82,6 @@ class StreamWire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass the end on."""
         self._holder.lost(self, exc)
-
-    @property
-    def has_unsent(self) -> bool:
-        """Whether the transport, or the kernel's queue, still holds bytes."""
-        if self._transport is None or self._socket is None:
-            return False
-        return bool(self._transport.get_write_buffer_size()) or _kernel_holds(self._socket)
 
     def write(self, data: bytes) -> None:
         """Write at once, as far as the kernel takes it."""
@@ -98,13 +109,8 @@ class _Datagrams(Protocol):
     def get_extra_info(self, name: str) -> socket.socket: ...
 
 
-class DatagramWire(asyncio.DatagramProtocol):
+class DatagramWire(_SocketWire[_Datagrams], asyncio.DatagramProtocol):
     """A UDP socket that is bound to one address: what others send to it never arrives."""
-
-    def __init__(self, holder: Holder) -> None:
-        self._holder = holder
-        self._transport: _Datagrams | None = None
-        self._socket: socket.socket | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be known."""
@@ -123,13 +129,6 @@ class DatagramWire(asyncio.DatagramProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass the end on."""
         self._holder.lost(self, exc)
-
-    @property
-    def has_unsent(self) -> bool:
-        """Whether the transport, or the kernel's queue, still holds a datagram."""
-        if self._transport is None or self._socket is None:
-            return False
-        return bool(self._transport.get_write_buffer_size()) or _kernel_holds(self._socket)
 
     def write(self, data: bytes) -> None:
         """Send one datagram."""

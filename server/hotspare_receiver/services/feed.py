@@ -1,5 +1,6 @@
-"""AlarmFeedService: the history of the alarms that this receiver had (A8). The stream of a feed is not served yet."""
+"""AlarmFeedService: the history of the alarms that this receiver had (A8), streams of alarms (O1), and tests."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -7,8 +8,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotspare.v1 import alarm_feed_service_pb2, alarm_feed_service_pb2_grpc, alarm_pb2
 from hotspare_model.errors import HotspareError, Reason, field_invalid
+from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.journal import AlarmQuery, AlarmRecord, AttemptRecord, Journal, RecordState
+from hotspare_receiver.outputs.subscriptions import Subscriptions
+from hotspare_receiver.services.feed_stream import FeedStreams
+from hotspare_receiver.services.feed_tests import FeedTests
 from hotspare_receiver.services.requests import page_size, page_token, read_page_token
+from hotspare_receiver.services.streams import Changes, Ends
+from hotspare_receiver.store.settings import SettingsStore
 from hotspare_receiver.store.tokens import TokenRole
 from hotspare_receiver.tokens import Tokens
 from hotspare_rpc.wire import timestamp_from_proto, timestamp_to_proto
@@ -19,19 +26,34 @@ _HIGHEST_NUMBER = 2**63 - 1
 _STATES = {int(state): state for state in RecordState}
 
 
-class FeedServicer(alarm_feed_service_pb2_grpc.AlarmFeedServiceServicer):
-    """Serves ListAlarms and GetAlarm."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the service works on."""
 
-    def __init__(self, tokens: Tokens, journal: Journal, receiver_id: str) -> None:
-        self._tokens = tokens
-        self._journal = journal
-        self._receiver_id = receiver_id
+    tokens: Tokens
+    ends: Ends
+    changes: Changes
+    journal: Journal
+    subscriptions: Subscriptions
+    cloud: CloudClient
+    settings: SettingsStore
+
+
+class FeedServicer(FeedStreams, FeedTests, alarm_feed_service_pb2_grpc.AlarmFeedServiceServicer):
+    """Serves AlarmFeedService."""
+
+    _parts: Parts
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._journal = parts.journal
+        self._receiver_id = parts.settings.receiver_id
 
     async def ListAlarms(
         self, request: alarm_feed_service_pb2.ListAlarmsRequest, context: Any
     ) -> alarm_feed_service_pb2.ListAlarmsResponse:
         """Alarms, newest first, without their attempts."""
-        self._tokens.admit(context, TokenRole.VIEWER)
+        self._parts.tokens.admit(context, TokenRole.VIEWER)
         start = _time("start_time", request.start_time if request.HasField("start_time") else None)
         end = _time("end_time", request.end_time if request.HasField("end_time") else None)
         size = page_size(request.page_size, 1000)
@@ -59,7 +81,7 @@ class FeedServicer(alarm_feed_service_pb2_grpc.AlarmFeedServiceServicer):
         self, request: alarm_feed_service_pb2.GetAlarmRequest, context: Any
     ) -> alarm_feed_service_pb2.GetAlarmResponse:
         """One alarm, with its attempts."""
-        self._tokens.admit(context, TokenRole.VIEWER)
+        self._parts.tokens.admit(context, TokenRole.VIEWER)
         match request.WhichOneof("key"):
             case "number":
                 named = str(request.number)

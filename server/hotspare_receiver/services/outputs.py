@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import fields, replace
 from datetime import timedelta
+from typing import Literal, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -16,10 +17,11 @@ from hotspare_receiver.snapshot import (
     Dc09Form,
     OutputConfig,
     OutputSnapshot,
+    StreamConfig,
     SurgardConfig,
     Transport,
 )
-from hotspare_receiver.store.outputs import StoredOutput
+from hotspare_receiver.store.outputs import StoredOutput, kind_of
 from hotspare_rpc.address import Address, AddressError, parse_address
 from hotspare_rpc.wire import duration_from_proto, duration_to_proto, timestamp_to_proto
 
@@ -32,17 +34,25 @@ SETTABLE = frozenset(
         "required",
         "dc09",
         "surgard",
+        "stream",
         *(f"dc09.{option.name}" for option in fields(Dc09Config)),
         *(f"surgard.{option.name}" for option in fields(SurgardConfig)),
+        *(f"stream.{option.name}" for option in fields(StreamConfig)),
     }
 )
-LATER = frozenset({"stream"})
+LATER: frozenset[str] = frozenset()
 """Fields of the contract that this release does not serve."""
+
+Options: TypeAlias = output_pb2.Dc09Options | output_pb2.SurgardOptions
 
 WIDTHS = {output_pb2.SURGARD_WIDTH_MLR2: Width.MLR2, output_pb2.SURGARD_WIDTH_SYSTEM: Width.SYSTEM}
 WIDTH_NAMES = {width: name for name, width in WIDTHS.items()}
-OPTIONS = {output_pb2.OUTPUT_KIND_SIA_DC09: "dc09", output_pb2.OUTPUT_KIND_SURGARD: "surgard"}
-"""Kinds that are served, with the name of their options."""
+OPTIONS = {
+    output_pb2.OUTPUT_KIND_SIA_DC09: "dc09",
+    output_pb2.OUTPUT_KIND_SURGARD: "surgard",
+    output_pb2.OUTPUT_KIND_STREAM: "stream",
+}
+"""Kinds, with the name of their options."""
 
 
 def output_from_proto(message: output_pb2.Output) -> OutputConfig:
@@ -56,19 +66,23 @@ def output_from_proto(message: output_pb2.Output) -> OutputConfig:
         raise field_invalid("output.kind", "is required")
     options = OPTIONS.get(message.kind)
     if options is None:
-        raise field_invalid("output.kind", "only SIA_DC09 and SURGARD are served by this release")
+        raise field_invalid("output.kind", "must be SIA_DC09, SURGARD or STREAM")
     if message.WhichOneof("options") not in (None, options):
         kind = output_pb2.OutputKind.Name(message.kind).removeprefix("OUTPUT_KIND_")
         raise field_invalid("output.options", f"an output of kind {kind} takes {options} options")
     config = OutputConfig(
         name=name,
-        addresses=_addresses(message.addresses),
+        addresses=_addresses(message.addresses, needed=options != "stream"),
         required=message.required if message.HasField("required") else True,
         paused=message.paused,
     )
-    if options == "surgard":
-        return replace(config, surgard=_surgard(message.surgard))
-    return replace(config, dc09=_dc09(message.dc09))
+    match options:
+        case "surgard":
+            return replace(config, surgard=_surgard(message.surgard))
+        case "stream":
+            return replace(config, stream=_stream(message.stream))
+        case _:
+            return replace(config, dc09=_dc09(message.dc09))
 
 
 def changed_output(before: OutputConfig, message: output_pb2.Output, paths: Iterable[str]) -> OutputConfig:
@@ -78,14 +92,17 @@ def changed_output(before: OutputConfig, message: output_pb2.Output, paths: Iter
         HotspareError: FIELD_INVALID.
     """
     paths = tuple(paths)
-    options, other = ("dc09", "surgard") if before.surgard is None else ("surgard", "dc09")
-    if any(path.partition(".")[0] == other for path in paths):
+    options = OPTIONS[output_pb2.OutputKind.ValueType(kind_of(before))]
+    asked = {path.partition(".")[0] for path in paths}
+    for other in sorted(asked & set(OPTIONS.values()) - {options}):
         raise field_invalid(f"output.{other}", f"this output has {options} options")
     after = before
     if "addresses" in paths:
-        after = replace(after, addresses=_addresses(message.addresses))
+        after = replace(after, addresses=_addresses(message.addresses, needed=options != "stream"))
     if "required" in paths:
         after = replace(after, required=message.required if message.HasField("required") else True)
+    if "stream" in asked:
+        return replace(after, stream=_stream(message.stream))
     if "surgard" in paths:
         after = replace(after, surgard=_surgard(message.surgard))
     if "dc09" in paths:
@@ -95,8 +112,8 @@ def changed_output(before: OutputConfig, message: output_pb2.Output, paths: Iter
     if named and after.surgard is not None:
         after = replace(after, surgard=_surgard(_with_fields(_surgard_to_proto(after.surgard), message.surgard, named)))
     elif named:
-        asked = _dc09(message.dc09)
-        after = replace(after, dc09=replace(after.dc09, **{name: getattr(asked, name) for name in named}))
+        dc09 = _dc09(message.dc09)
+        after = replace(after, dc09=replace(after.dc09, **{name: getattr(dc09, name) for name in named}))
     return after
 
 
@@ -105,17 +122,19 @@ def output_to_proto(stored: StoredOutput, seen: OutputSnapshot | None) -> output
     config = stored.config
     message = output_pb2.Output(
         name=config.name,
-        kind=output_pb2.OUTPUT_KIND_SIA_DC09 if config.surgard is None else output_pb2.OUTPUT_KIND_SURGARD,
+        kind=output_pb2.OutputKind.ValueType(kind_of(config)),
         addresses=[str(address) for address in config.addresses],
         required=config.required,
         paused=config.paused,
         create_time=timestamp_to_proto(stored.created),
         etag=stored.etag,
     )
-    if config.surgard is None:
-        message.dc09.CopyFrom(_dc09_to_proto(config.dc09))
-    else:
+    if config.stream is not None:
+        message.stream.subscription = config.stream.subscription
+    elif config.surgard is not None:
         message.surgard.CopyFrom(_surgard_to_proto(config.surgard))
+    else:
+        message.dc09.CopyFrom(_dc09_to_proto(config.dc09))
     if seen is not None:
         message.state.CopyFrom(_state(seen))
     return message
@@ -138,7 +157,8 @@ def _state(seen: OutputSnapshot) -> output_pb2.OutputState:
     return state
 
 
-def _addresses(texts: Iterable[str]) -> tuple[Address, ...]:
+def _addresses(texts: Iterable[str], *, needed: bool) -> tuple[Address, ...]:
+    """The addresses of an output; of a stream, which is opened by others, there must be none."""
     found = []
     for text in texts:
         try:
@@ -148,9 +168,17 @@ def _addresses(texts: Iterable[str]) -> tuple[Address, ...]:
         if address.port == 0:
             raise field_invalid("output.addresses", f"{address} names no port")
         found.append(address)
+    if not needed:
+        if found:
+            raise field_invalid("output.addresses", "a stream has none: subscribers open it at this receiver")
+        return ()
     if not 1 <= len(found) <= MOST_ADDRESSES:
         raise field_invalid("output.addresses", f"must be 1 to {MOST_ADDRESSES} of HOST:PORT")
     return tuple(found)
+
+
+def _stream(message: output_pb2.StreamOptions) -> StreamConfig:
+    return StreamConfig(check_name("output.stream.subscription", message.subscription))
 
 
 def _dc09(message: output_pb2.Dc09Options) -> Dc09Config:
@@ -169,14 +197,14 @@ def _dc09(message: output_pb2.Dc09Options) -> Dc09Config:
         key=check_aes_key("output.dc09.key", message.key) or None,
         answer_timeout=_span(
             "output.dc09.answer_timeout",
-            message.answer_timeout if message.HasField("answer_timeout") else None,
+            _told(message, "answer_timeout"),
             usual.answer_timeout,
             timedelta(seconds=0.5),
             timedelta(seconds=60),
         ),
         heartbeat=_span(
             "output.dc09.heartbeat",
-            message.heartbeat if message.HasField("heartbeat") else None,
+            _told(message, "heartbeat"),
             usual.heartbeat,
             timedelta(seconds=1),
             timedelta(hours=1),
@@ -208,14 +236,14 @@ def _surgard(message: output_pb2.SurgardOptions) -> SurgardConfig:
         line_number=line,
         heartbeat=_span(
             "output.surgard.heartbeat",
-            message.heartbeat if message.HasField("heartbeat") else None,
+            _told(message, "heartbeat"),
             usual.heartbeat,
             timedelta(seconds=1),
             timedelta(seconds=99),
         ),
         answer_timeout=_span(
             "output.surgard.answer_timeout",
-            message.answer_timeout if message.HasField("answer_timeout") else None,
+            _told(message, "answer_timeout"),
             usual.answer_timeout,
             timedelta(seconds=1),
             timedelta(seconds=30),
@@ -261,6 +289,13 @@ def _surgard_to_proto(config: SurgardConfig) -> output_pb2.SurgardOptions:
 
 def _optional_hex(field: str, text: str) -> str | None:
     return check_hex(field, text, 1, 6) if text else None
+
+
+def _told(message: Options, name: Literal["answer_timeout", "heartbeat"]) -> Duration | None:
+    """A span where it was told, for unset differs from zero."""
+    if not message.HasField(name):
+        return None
+    return message.heartbeat if name == "heartbeat" else message.answer_timeout
 
 
 def _span(

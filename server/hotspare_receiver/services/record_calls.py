@@ -12,14 +12,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from hotspare.v1 import configuration_service_pb2, record_pb2
 from hotspare_model.digest import RecordKind
-from hotspare_model.errors import field_invalid
 from hotspare_model.kinds import Form, Kind
 from hotspare_model.values import check_line
 from hotspare_receiver.clients.members import MembersWatch
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.services import record_edits
 from hotspare_receiver.services.editable import check_editable
-from hotspare_receiver.services.requests import mask_paths, page_size, page_token, read_page_token
+from hotspare_receiver.services.requests import check_aes_key, mask_paths, page_size, page_token, read_page_token
 from hotspare_receiver.services.shown import shown_record
 from hotspare_receiver.services.streams import Ends
 from hotspare_receiver.store.configuration import ConfigurationStore
@@ -70,10 +69,10 @@ class Records:
         own_id, key = set_id(kind, own), ""
         payload = own
         if kind.number is RecordKind.DEVICE:
-            if request.dc09_key:
-                raise field_invalid("dc09_key", "is not served by this release")
             key = new_secret()
-            payload = record_pb2.DeviceRecord(device=own, device_key_sha256=sha256(key))
+            payload = record_pb2.DeviceRecord(
+                device=own, device_key_sha256=sha256(key), dc09_key=check_aes_key("dc09_key", request.dc09_key)
+            )
         now = self._parts.clock.wall()
         stored = await self.edit(
             operator, now, lambda draft: record_edits.create(draft, kind, payload, own_id, now), f"{kind.name}_created",
@@ -110,12 +109,15 @@ class Records:
         """Change what the mask names."""
         operator = self.editor(context)
         asked = getattr(request, kind.name)
-        paths = mask_paths(request.update_mask, kind.settable, kind.later)
+        dc09_key: bytes | None = None
         if kind.number is RecordKind.DEVICE and request.HasField("dc09_key"):
-            raise field_invalid("dc09_key", "is not served by this release")
+            dc09_key = check_aes_key("dc09_key", request.dc09_key)
+        # The key has no place in the mask: a request may change nothing else.
+        alone = dc09_key is not None and not request.update_mask.paths
+        paths = () if alone else mask_paths(request.update_mask, kind.settable, kind.later)
         now = self._parts.clock.wall()
         stored = await self.edit(
-            operator, now, lambda draft: record_edits.update(draft, kind, asked, paths, asked.etag, now),
+            operator, now, lambda draft: record_edits.update(draft, kind, asked, paths, asked.etag, now, dc09_key),
             f"{kind.name}_changed", record_id=getattr(asked, kind.id_field),
         )  # fmt: skip
         return _answer("Update", kind, stored)

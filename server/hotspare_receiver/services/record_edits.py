@@ -16,6 +16,7 @@ from hotspare_model.kinds import Kind, kind_of
 from hotspare_receiver.services.requests import check_etag
 from hotspare_receiver.services.shown import etag_of
 from hotspare_receiver.store.draft import Draft
+from hotspare_rpc.dc09_access import access_account
 from hotspare_rpc.records import packed, record_id, references, shown, take, unpack, without
 from hotspare_rpc.wire import timestamp_to_proto
 
@@ -24,13 +25,14 @@ def create(draft: Draft, kind: Kind, payload: Message, own_id: str, now: datetim
     """Put a new record in its place; returns it as it is stored.
 
     Raises:
-        HotspareError: RESOURCE_EXISTS, REFERENCE_MISSING.
+        HotspareError: RESOURCE_EXISTS, REFERENCE_MISSING, FIELD_INVALID.
     """
     if draft.get(kind.number, own_id) is not None:
         raise HotspareError(
             Reason.RESOURCE_EXISTS, f"there is already a {kind.name} {own_id}", kind=kind.name, id=own_id
         )
     _check_references(draft, kind, payload)
+    _check_dc09_account(draft, kind, payload, own_id)
     stamp = timestamp_to_proto(now)
     shown(kind, payload).create_time.CopyFrom(stamp)
     shown(kind, payload).update_time.CopyFrom(stamp)
@@ -39,8 +41,17 @@ def create(draft: Draft, kind: Kind, payload: Message, own_id: str, now: datetim
     return record
 
 
-def update(draft: Draft, kind: Kind, asked: Message, paths: Iterable[str], etag: str, now: datetime) -> bytes:
-    """Change the fields of a record that `paths` name; returns it as it then is.
+def update(
+    draft: Draft,
+    kind: Kind,
+    asked: Message,
+    paths: Iterable[str],
+    etag: str,
+    now: datetime,
+    dc09_key: bytes | None = None,
+) -> bytes:
+    """Change the fields of a record that `paths` name, and a device's DC-09 key unless it is None; returns the record
+    as it then is.
 
     Where the values are in place already nothing changes, whatever the etag: so a call may be tried again.
 
@@ -51,6 +62,8 @@ def update(draft: Draft, kind: Kind, asked: Message, paths: Iterable[str], etag:
     before = existing(draft, kind, own_id)
     payload = unpack(kind, before)
     take(kind, payload, asked, paths)
+    if dc09_key is not None:
+        payload.dc09_key = dc09_key
     if record_id(kind, payload) != own_id:
         raise field_invalid(f"{kind.name}.{_id_part(kind, paths)}", f"is part of the id {own_id}, which never changes")
     return replace(draft, kind, own_id, before, payload, etag, now)
@@ -60,12 +73,13 @@ def replace(draft: Draft, kind: Kind, own_id: str, before: bytes, payload: Messa
     """Put `payload` in the place of `before`, with the time; nothing where they are equal (B3: it is not sent again).
 
     Raises:
-        HotspareError: ETAG_MISMATCH, REFERENCE_MISSING.
+        HotspareError: ETAG_MISMATCH, REFERENCE_MISSING, FIELD_INVALID.
     """
     if packed(kind, payload) == before:
         return before
     check_etag(etag, etag_of(before))
     _check_references(draft, kind, payload)
+    _check_dc09_account(draft, kind, payload, own_id)
     shown(kind, payload).update_time.CopyFrom(timestamp_to_proto(now))
     after = packed(kind, payload)
     draft.put(kind.number, own_id, after)
@@ -159,6 +173,15 @@ def _check_references(draft: Draft, kind: Kind, payload: Message) -> None:
         if draft.get(to, to_id) is None:
             name = kind_of(to).name
             raise HotspareError(Reason.REFERENCE_MISSING, f"there is no {name} {to_id}", kind=name, id=to_id)
+
+
+def _check_dc09_account(draft: Draft, kind: Kind, payload: Any, own_id: str) -> None:
+    """Of two devices with one DC-09 account nobody could tell whose a frame is (D1)."""
+    if kind.number is not RecordKind.DEVICE or not (account := access_account(payload.device)):
+        return
+    for other_id in draft.with_value(kind.number, account):
+        if other_id != own_id and access_account(unpack(kind, existing(draft, kind, other_id)).device) == account:
+            raise field_invalid("device.dc09.account", f"{account} is the DC-09 account of the device {other_id}")
 
 
 def _id_part(kind: Kind, paths: Iterable[str]) -> str:

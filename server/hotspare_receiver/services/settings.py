@@ -14,6 +14,13 @@ from hotspare_receiver.core.health import DISK_FLOOR
 from hotspare_receiver.hot_spare import dual_connection_not_allowed, leaves_account
 from hotspare_receiver.identity import NAME_LIMIT, host_name
 from hotspare_receiver.services.requests import check_hex, check_name, check_text
+from hotspare_receiver.services.settings_limits import (
+    history_age_from_proto,
+    history_age_to_proto,
+    history_bytes_from_proto,
+    window_from_proto,
+    window_to_proto,
+)
 from hotspare_receiver.store.settings import DEFAULT_SUB_ACCOUNT, Settings, SettingsStore
 from hotspare_rpc.address import AddressError, parse_address
 from hotspare_rpc.credentials import LONGEST_SECRET
@@ -31,10 +38,6 @@ SETTABLE = frozenset(
         "cloud_tls",
         "own_account_number",
         "disk_floor_bytes",
-    }
-)
-LATER = frozenset(
-    {
         "dc09_listen",
         "dc09_time_window",
         "isolated_forwarding",
@@ -42,6 +45,7 @@ LATER = frozenset(
         "history_max_bytes",
     }
 )
+LATER: frozenset[str] = frozenset()
 """Fields of the contract that have no effect in this release, so that setting them is refused."""
 
 LONGEST_PEM = 256 * 1024
@@ -64,6 +68,11 @@ def settings_to_proto(store: SettingsStore) -> receiver_service_pb2.ReceiverSett
         cloud_ca_pem=settings.cloud_ca_pem,
         own_account_number=settings.own_account_number,
         disk_floor_bytes=settings.disk_floor_bytes or DISK_FLOOR,
+        dc09_listen=settings.dc09_listen,
+        dc09_time_window=window_to_proto(settings.dc09_window),
+        isolated_forwarding=settings.isolated_forwarding,
+        history_max_age=history_age_to_proto(settings.history.max_age),
+        history_max_bytes=settings.history.max_bytes,
         etag=store.etag,
     )
     if settings.cloud_tls is not None:
@@ -88,8 +97,17 @@ def changed_settings(
                 after = replace(after, cloud_tls=message.cloud_tls if message.HasField("cloud_tls") else None)
             case "dual_connection":
                 after = replace(after, dual_connection=message.dual_connection)
+            case "isolated_forwarding":
+                unset = not message.HasField("isolated_forwarding")
+                after = replace(after, isolated_forwarding=unset or message.isolated_forwarding)
             case "disk_floor_bytes":
                 after = replace(after, disk_floor_bytes=_floor(message.disk_floor_bytes))
+            case "dc09_time_window":
+                after = replace(after, dc09_window=window_from_proto(message))
+            case "history_max_age":
+                after = replace(after, history_max_age_seconds=history_age_from_proto(message))
+            case "history_max_bytes":
+                after = replace(after, history_max_bytes=history_bytes_from_proto(message))
             case _:
                 texts: dict[str, Any] = {path: _text(path, getattr(message, path))}
                 after = replace(after, **texts)
@@ -140,7 +158,7 @@ def _text(field: str, text: str) -> str:
             return check_name(field, text) if text else ""
         case "sub_account":
             return check_name(field, text) if text else DEFAULT_SUB_ACCOUNT
-        case "cloud_address" | "advertised_address":
+        case "cloud_address" | "advertised_address" | "dc09_listen":
             return _address(field, text)
         case "own_account_number":
             return check_hex(field, text, 3, 16) if text else ""

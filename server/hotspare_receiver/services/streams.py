@@ -41,7 +41,7 @@ class Ends:
         Raises:
             HotspareError: SHUTTING_DOWN, INVALID_CREDENTIALS, TOKEN_EXPIRED; and what `messages` raises.
         """
-        ending = asyncio.create_task(self._ended(operator))
+        ending = asyncio.create_task(self.ended(operator))
         try:
             async with aclosing(messages):
                 while True:
@@ -59,7 +59,8 @@ class Ends:
         finally:
             await _cancelled(ending)
 
-    async def _ended(self, operator: Operator) -> HotspareError:
+    async def ended(self, operator: Operator) -> HotspareError:
+        """Wait for the end that the server or the operator's token brings, and return why it is one."""
         remaining = self._tokens.remaining(operator)
         waits = [
             asyncio.ensure_future(self._stopping.wait()),

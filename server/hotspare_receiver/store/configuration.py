@@ -39,8 +39,13 @@ class ConfigurationStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._on_change: Callable[[], None] = lambda: None
         self.head: Head = database.read_now(read_head)
         self.kinds: tuple[KindState, ...] = database.read_now(_kind_states)
+
+    def listen(self, on_change: Callable[[], None]) -> None:
+        """Have `on_change` called when the records here are, or may be, others: after an edit, a sync, a restore."""
+        self._on_change = on_change
 
     async def edit(self, operator: str, now: datetime, change: Callable[[Draft], Result]) -> Result:
         """Let `change` make an edit; what it puts becomes one revision, durable when this returns, and nothing none.
@@ -61,6 +66,7 @@ class ConfigurationStore:
         # Answers of two edits may come in either order.
         if head.revision > self.head.revision:
             self.head = head
+            self._on_change()
         return result
 
     async def look(self, look: Callable[[Draft], Result]) -> Result:
@@ -126,6 +132,7 @@ class ConfigurationStore:
     async def reload(self) -> None:
         """Read head and kinds anew, after something else than an edit wrote the copy."""
         self.head = (await self.standing())[0]
+        self._on_change()
         await self.refresh()
 
 

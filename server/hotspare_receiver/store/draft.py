@@ -64,6 +64,13 @@ class Draft:
         ).fetchall()
         return [(RecordKind(row["kind"]), row["id"]) for row in rows]
 
+    def with_value(self, kind: RecordKind, value: str) -> list[str]:
+        """The ids of the records that the filter of the kind's list finds by `value`."""
+        rows = self._connection.execute(
+            "SELECT id FROM lookup WHERE kind = ? AND value = ? ORDER BY id", (int(kind), value)
+        ).fetchall()
+        return [row["id"] for row in rows]
+
     def put(self, kind: RecordKind, record_id: str, record: bytes | None) -> None:
         """Put a record in its place; None deletes it."""
         pending, self._pending = self._pending, {}

@@ -10,11 +10,11 @@ from typing import Any
 
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.surgard import Width
-from hotspare_receiver.snapshot import Dc09Config, Dc09Form, OutputConfig, SurgardConfig, Transport
+from hotspare_receiver.snapshot import Dc09Config, Dc09Form, OutputConfig, StreamConfig, SurgardConfig, Transport
 from hotspare_rpc.address import parse_address
 from hotspare_store.database import Database
 
-SIA_DC09, SURGARD = 1, 2
+SIA_DC09, SURGARD, STREAM = 1, 2, 3
 """Kinds; the numbers are those of output.proto."""
 
 
@@ -54,7 +54,8 @@ class OutputStore:
         """Keep a new output; an equal one that is there already is that one.
 
         Raises:
-            HotspareError: RESOURCE_EXISTS, when one of that name is there and differs.
+            HotspareError: RESOURCE_EXISTS, when one of that name is there and differs, or another one has the
+                subscription.
         """
 
         def decide(existing: StoredOutput | None) -> StoredOutput:
@@ -78,7 +79,7 @@ class OutputStore:
         changes.
 
         Raises:
-            HotspareError: RESOURCE_NOT_FOUND.
+            HotspareError: RESOURCE_NOT_FOUND; RESOURCE_EXISTS, when another one has the subscription.
         """
 
         def decide(existing: StoredOutput | None) -> StoredOutput:
@@ -115,11 +116,12 @@ class OutputStore:
             if kept is None:
                 connection.execute("DELETE FROM output WHERE name = ?", (name,))
             else:
+                _check_subscription(connection, kept.config)
                 connection.execute(
                     "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?)",
                     (
                         name,
-                        SIA_DC09 if kept.config.surgard is None else SURGARD,
+                        kind_of(kept.config),
                         _options(kept.config),
                         kept.config.dc09.key or b"",
                         kept.created.isoformat(),
@@ -135,6 +137,28 @@ class OutputStore:
         return kept
 
 
+def kind_of(config: OutputConfig) -> int:
+    """What an output speaks; the number is that of output.proto."""
+    if config.stream is not None:
+        return STREAM
+    return SIA_DC09 if config.surgard is None else SURGARD
+
+
+def _check_subscription(connection: sqlite3.Connection, config: OutputConfig) -> None:
+    """Of two outputs with one subscription nobody could tell which a subscriber means."""
+    if config.stream is None:
+        return
+    others = connection.execute("SELECT * FROM output WHERE kind = ? AND name <> ?", (STREAM, config.name)).fetchall()
+    holder = next((row["name"] for row in others if _stored(row).config.stream == config.stream), None)
+    if holder is not None:
+        raise HotspareError(
+            Reason.RESOURCE_EXISTS,
+            f"the output {holder} has the subscription {config.stream.subscription}",
+            kind="subscription",
+            id=config.stream.subscription,
+        )
+
+
 def _options(config: OutputConfig) -> str:
     """All but name and key, as JSON."""
     common = {
@@ -142,7 +166,12 @@ def _options(config: OutputConfig) -> str:
         "required": config.required,
         "paused": config.paused,
     }
-    own = _dc09_options(config.dc09) if config.surgard is None else _surgard_options(config.surgard)
+    if config.stream is not None:
+        own: dict[str, object] = {"subscription": config.stream.subscription}
+    elif config.surgard is not None:
+        own = _surgard_options(config.surgard)
+    else:
+        own = _dc09_options(config.dc09)
     return json.dumps(common | own, sort_keys=True)
 
 
@@ -176,7 +205,9 @@ def _stored(row: sqlite3.Row) -> StoredOutput:
         required=options["required"],
         paused=options.get("paused", False),
     )
-    if row["kind"] == SURGARD:
+    if row["kind"] == STREAM:
+        config = replace(config, stream=StreamConfig(options["subscription"]))
+    elif row["kind"] == SURGARD:
         config = replace(config, surgard=_read_surgard(options))
     else:
         config = replace(config, dc09=_read_dc09(options, row["key"] or None))

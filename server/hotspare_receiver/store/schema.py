@@ -46,6 +46,47 @@ def _goodbye(db: Database) -> None:
     db.execute("ALTER TABLE goodbye ADD COLUMN operator TEXT NOT NULL DEFAULT ''")
 
 
+@migrations(name="desk_feed")
+def _feed(db: Database) -> None:
+    """What the subscribers of stream outputs were told and acknowledged; see store/feed.py."""
+    for statement in _DESK_FEED:
+        db.execute(statement)
+
+
+@migrations(name="desk_supervision")
+def _supervision(db: Database) -> None:
+    """When devices of the direct path were heard last, and what the ARC is told of it; see store/direct_lives.py."""
+    db.execute(
+        """
+        CREATE TABLE direct_life (
+            device_id TEXT PRIMARY KEY,
+            last_seen REAL NOT NULL,
+            told INTEGER NOT NULL,
+            alarm_id TEXT NOT NULL,
+            silent INTEGER NOT NULL,
+            at REAL NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+
+
+_DESK_FEED = (
+    """
+    CREATE TABLE feed (
+        cursor INTEGER PRIMARY KEY,
+        subscription TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        alarm_id TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        acknowledged INTEGER,
+        UNIQUE (subscription, scope, number, alarm_id)
+    ) STRICT
+    """,
+    "CREATE INDEX feed_subscription ON feed (subscription, cursor)",
+)
+
 _DESK_1 = (
     # One value a row, as JSON: a setting that has its default has no row.
     "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",

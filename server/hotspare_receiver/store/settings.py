@@ -10,17 +10,32 @@ import hashlib
 import json
 import sqlite3
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import Role
+from hotspare_model.retention import HistoryLimits
 from hotspare_store.database import Database
 from hotspare_store.folder import write_secret
 
 ARC_KEY_FILE = "arc.key"
 GOODBYE_KEY_FILE = "goodbye.key"
 DEFAULT_SUB_ACCOUNT = "default"
+
+DC09_PAST, DC09_FUTURE = 40.0, 20.0
+"""Seconds: the time window of DC-09 frames, where nothing else is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dc09Window:
+    """How old a DC-09 frame may be, and how far ahead, in seconds; `off`: any time is taken."""
+
+    past: float = DC09_PAST
+    future: float = DC09_FUTURE
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,20 @@ class Settings:
     dual_connection: bool = False
     own_account_number: str = ""
     disk_floor_bytes: int = 0
+    dc09_listen: str = ""
+    """Where DC-09 panels connect directly, `HOST:PORT` (D1)."""
+    dc09_window: Dc09Window = Dc09Window()
+    isolated_forwarding: bool = True
+    """Whether a host that is cut off forwards direct alarms itself (D4)."""
+    history_max_age_seconds: int = 0
+    history_max_bytes: int = 0
+
+    @property
+    def history(self) -> HistoryLimits:
+        """How long the history is kept (A8)."""
+        usual = HistoryLimits()
+        age = timedelta(seconds=self.history_max_age_seconds) or usual.max_age
+        return HistoryLimits(age, self.history_max_bytes or usual.max_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +126,7 @@ class SettingsStore:
 
     def _load(self, connection: sqlite3.Connection) -> None:
         values = {row["name"]: json.loads(row["value"]) for row in connection.execute("SELECT * FROM setting")}
-        known = asdict(Settings())
-        self.settings = Settings(**{name: value for name, value in values.items() if name in known})
+        self.settings = _settings_of(values)
         row = connection.execute("SELECT * FROM identity").fetchone()
         self.receiver_id, self.start = row["receiver_id"], row["starts"]
         self.role = None if row["role"] is None else RoleHeld(Role(row["role"]), row["generation"])
@@ -228,6 +256,15 @@ class SettingsStore:
         await self._database.write(work)
         self.goodbye, self.goodbye_key = None, ""
         await asyncio.to_thread(_keep_secret, self._goodbye_key_file, "")
+
+
+def _settings_of(values: dict[str, Any]) -> Settings:
+    """The settings that the rows tell; those of a later release count for nothing."""
+    known = {setting.name for setting in fields(Settings)}
+    told = {name: value for name, value in values.items() if name in known}
+    if "dc09_window" in told:
+        told["dc09_window"] = Dc09Window(**told["dc09_window"])
+    return Settings(**told)
 
 
 def _begin(connection: sqlite3.Connection) -> None:

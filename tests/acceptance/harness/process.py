@@ -37,7 +37,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Of a child: nothing of the user's own hotspare, unbuffered."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HOTSPARE_")}
-    return kept | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | dict(more or {})
+    own = {"PYTHONUNBUFFERED": "1", "COLUMNS": "200", "XDG_CONFIG_HOME": "/nonexistent"}
+    return kept | own | dict(more or {})
 
 
 def console(name: str) -> str:

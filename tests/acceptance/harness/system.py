@@ -191,11 +191,15 @@ class System:
             more = ("--cloud-ca-file", self.authority.file, *more)
         receiver.cli("settings", "set", *words, "--arc-key-file", self.arc_key, "--name", receiver.name, *more)
 
-    def device(self, device_id: str, account: str, *, host: Receiver | None = None) -> Path:
-        """Create a device on the host; returns the file with its key, once the cloud knows the device."""
+    def device(self, device_id: str, account: str, *, host: Receiver | None = None, supervision: str = "0s") -> Path:
+        """Create a device on the host; returns the file with its key, once the cloud knows the device.
+
+        `supervision`: unless told otherwise nobody misses it (A9), however long a test leaves it alone.
+        """
         key = self.folder / f"{device_id}.key"
         self._accounts[device_id] = account
-        (host or self.receivers["host"]).cli("device", "create", device_id, "--account", account, "--key-out", key)
+        words = ("device", "create", device_id, "--account", account, "--supervision", supervision, "--key-out", key)
+        (host or self.receivers["host"]).cli(*words)
         return key
 
     def panel(self, device_id: str, account: str, *, host: Receiver | None = None) -> Panel:
