@@ -5,48 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import sqlite_utils
-
 from hotspare_receiver.history import from_micros, to_micros
-from hotspare_receiver.store.schema import migrations
 from hotspare_store.database import Database
 
 Key = tuple[str, str]
 """Device and alarm id."""
-
-
-@migrations(name="desk_direct")
-def _direct(db: sqlite_utils.Database) -> None:
-    for statement in _DIRECT:
-        db.execute(statement)
-
-
-_DIRECT = (
-    # Times are microseconds since 1970, UTC. A number is never given twice, also when the newest row has gone.
-    """
-    CREATE TABLE direct_alarm (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        scope TEXT NOT NULL,
-        device_id TEXT NOT NULL,
-        alarm_id TEXT NOT NULL,
-        account_number TEXT NOT NULL,
-        submission BLOB NOT NULL,
-        received INTEGER NOT NULL,
-        confirmed INTEGER,
-        wire_sequence TEXT NOT NULL DEFAULT '',
-        answer BLOB NOT NULL DEFAULT x'',
-        UNIQUE (scope, device_id, alarm_id)
-    ) STRICT
-    """,
-    """
-    CREATE TABLE direct_doubt (
-        device_id TEXT NOT NULL,
-        alarm_id TEXT NOT NULL,
-        since INTEGER NOT NULL,
-        PRIMARY KEY (device_id, alarm_id)
-    ) STRICT, WITHOUT ROWID
-    """,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,13 @@ def _supervision(db: Database) -> None:
     )
 
 
+@migrations(name="desk_direct")
+def _direct(db: Database) -> None:
+    """Alarms that a host took while it was cut off, and those that the cloud may have; see store/direct.py."""
+    for statement in _DESK_DIRECT:
+        db.execute(statement)
+
+
 _DESK_FEED = (
     """
     CREATE TABLE feed (
@@ -260,6 +267,33 @@ _DESK_3 = (
         id TEXT NOT NULL,
         text TEXT NOT NULL,
         PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+_DESK_DIRECT = (
+    # Times are microseconds since 1970, UTC. A number is never given twice, also when the newest row has gone.
+    """
+    CREATE TABLE direct_alarm (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        scope TEXT NOT NULL,
+        device_id TEXT NOT NULL,
+        alarm_id TEXT NOT NULL,
+        account_number TEXT NOT NULL,
+        submission BLOB NOT NULL,
+        received INTEGER NOT NULL,
+        confirmed INTEGER,
+        wire_sequence TEXT NOT NULL DEFAULT '',
+        answer BLOB NOT NULL DEFAULT x'',
+        UNIQUE (scope, device_id, alarm_id)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE direct_doubt (
+        device_id TEXT NOT NULL,
+        alarm_id TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (device_id, alarm_id)
     ) STRICT, WITHOUT ROWID
     """,
 )
