@@ -54,6 +54,8 @@ run: $(READY) ## Run cloud, four receivers, ARC and devices, with a failover (ON
 	@$(BIN)/hotspare-sim demo $(if $(filter-out 0 no,$(ONCE)),--once)
 
 # Four at once, for most of the time tests wait; those that need processors give way. Each one tells its results whole.
+# What is about seconds comes when the others are nearly done.
+LAST = $(wildcard tests/acceptance/test_fail*.py tests/acceptance/test_faults_*.py)
 BESIDE = tests/integration/cloud $(wildcard tests/integration/test_cli_*.py)
 
 # Hundreds of processes start: each would compile all of it anew where Python is told to keep no bytecode.
@@ -65,7 +67,9 @@ define tests-together
 	$(PYTEST) $(1) $(BESIDE) >build/tests-cloud.txt 2>&1 & cloud=$$!; \
 	$(PYTEST) $(1) tests/integration $(BESIDE:%=--ignore=%) >build/tests-integration.txt 2>&1 & integration=$$!; \
 	trap 'kill -INT $$unit $$cloud $$integration 2>/dev/null' INT TERM; \
-	$(PYTEST) $(1) tests --ignore=tests/simulation --ignore=tests/unit --ignore=tests/integration; failed=$$?; \
+	$(PYTEST) $(1) tests --ignore=tests/simulation --ignore=tests/unit --ignore=tests/integration \
+	  $(LAST:%=--ignore=%); failed=$$?; \
+	$(PYTEST) $(1) $(LAST) || failed=$$?; \
 	wait $$cloud || failed=$$?; cat build/tests-cloud.txt; \
 	wait $$integration || failed=$$?; cat build/tests-integration.txt; \
 	wait $$unit || failed=$$?; cat build/tests-unit.txt; \
