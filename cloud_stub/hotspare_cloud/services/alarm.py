@@ -15,6 +15,7 @@ from hotspare_cloud.services.submissions import DevicePublisher, GatewayPublishe
 from hotspare_cloud.supervision import Supervision
 from hotspare_model.alarm import AlarmMark, StoredAlarm
 from hotspare_model.errors import HotspareError, Reason, field_invalid
+from hotspare_rpc.alarm_batches import check_batch
 from hotspare_rpc.errors import canonical_code
 from hotspare_rpc.wire import (
     duration_to_proto,
@@ -23,7 +24,6 @@ from hotspare_rpc.wire import (
     timestamp_to_proto,
 )
 
-BATCH_ALARMS = 1000
 READ_AT_ONCE = 25
 """Alarms of a batch after which others have their turn."""
 STORED_AT_ONCE = 500
@@ -147,14 +147,7 @@ class _BatchStream:
             self._publisher.alive()
             async for request in requests:
                 self._publisher.alive()
-                if request.batch != expected or len(self._under_way) >= WINDOW:
-                    raise HotspareError(
-                        Reason.STREAM_PROTOCOL,
-                        f"expected batch {expected}, and at most {WINDOW} unanswered",
-                        expected=f"batch {expected}",
-                    )
-                if not 1 <= len(request.submissions) <= BATCH_ALARMS:
-                    raise field_invalid("submissions", f"must be 1 to {BATCH_ALARMS} alarms")
+                check_batch(request, expected, unanswered=len(self._under_way), window=WINDOW)
                 expected += 1
                 # The tasks take their turns in this order, and so reach the store's queue in that of the batches.
                 task = asyncio.create_task(self._store(request))

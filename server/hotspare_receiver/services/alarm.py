@@ -23,13 +23,13 @@ from hotspare_receiver.direct.gate import Gate
 from hotspare_receiver.direct.intake import Accepted, DirectAlarm
 from hotspare_receiver.store.configuration import ConfigurationStore
 from hotspare_receiver.store.settings import SettingsStore
+from hotspare_rpc.alarm_batches import check_batch
 from hotspare_rpc.credentials import read_device_credentials, sha256
 from hotspare_rpc.errors import DEFAULT_RETRY, canonical_code
 from hotspare_rpc.records import device_of, watched_of
 from hotspare_rpc.wire import alarm_from_proto, duration_to_proto, timestamp_to_proto
 
 ALARM_BYTES = 8 * 1024
-BATCH_ALARMS = 1000
 WINDOW = 4
 """Batches of one stream that may be unanswered: each alarm goes on to the cloud alone."""
 
@@ -169,7 +169,7 @@ class _BatchStream:
             expected = 1
             async with asyncio.TaskGroup() as batches:
                 async for request in requests:
-                    self._check(request, expected)
+                    check_batch(request, expected, unanswered=self._under_way, window=WINDOW)
                     expected += 1
                     self._under_way += 1
                     caller = await self._known()
@@ -181,16 +181,6 @@ class _BatchStream:
             self._outbox.put_nowait(_first(group))
         except Exception as error:
             self._outbox.put_nowait(error)
-
-    def _check(self, request: alarm_service_pb2.PublishAlarmsRequest, expected: int) -> None:
-        if request.batch != expected or self._under_way >= WINDOW:
-            raise HotspareError(
-                Reason.STREAM_PROTOCOL,
-                f"expected batch {expected}, and at most {WINDOW} unanswered",
-                expected=f"batch {expected}",
-            )
-        if not 1 <= len(request.submissions) <= BATCH_ALARMS:
-            raise field_invalid("submissions", f"must be 1 to {BATCH_ALARMS} alarms")
 
     async def _known(self) -> Caller:
         now = time.monotonic()

@@ -8,9 +8,8 @@ from hotspare.v1 import receiver_service_pb2, record_pb2
 from hotspare_model.errors import field_invalid
 from hotspare_model.retention import LEAST_AGE, LEAST_BYTES, MOST_AGE, MOST_BYTES
 from hotspare_receiver.store.settings import DC09_FUTURE, DC09_PAST, Dc09Window
+from hotspare_rpc.dc09_access import check_window
 from hotspare_rpc.wire import duration_from_proto, duration_to_proto, seconds_to_proto
-
-LONGEST_WINDOW = timedelta(days=1)
 
 
 def window_from_proto(message: receiver_service_pb2.ReceiverSettings) -> Dc09Window:
@@ -18,9 +17,10 @@ def window_from_proto(message: receiver_service_pb2.ReceiverSettings) -> Dc09Win
     if not message.HasField("dc09_time_window"):
         return Dc09Window()
     told = message.dc09_time_window
+    check_window("dc09_time_window", told)
     return Dc09Window(
-        past=_window_part("past", told.past if told.HasField("past") else None, DC09_PAST),
-        future=_window_part("future", told.future if told.HasField("future") else None, DC09_FUTURE),
+        past=_seconds(told.past) if told.HasField("past") else DC09_PAST,
+        future=_seconds(told.future) if told.HasField("future") else DC09_FUTURE,
         off=told.off,
     )
 
@@ -55,10 +55,7 @@ def history_age_to_proto(span: timedelta) -> Duration:
     return duration_to_proto(span)
 
 
-def _window_part(name: str, message: Duration | None, default: float) -> float:
-    if message is None:
-        return default
-    span = duration_from_proto(message)
-    if span is None or not timedelta(0) <= span <= LONGEST_WINDOW:
-        raise field_invalid(f"dc09_time_window.{name}", "must be 0 s to 1 day")
+def _seconds(checked: Duration) -> float:
+    span = duration_from_proto(checked)
+    assert span is not None
     return span.total_seconds()
