@@ -19,6 +19,8 @@ SILENCE = 1.5
 """Seconds without a beat after which the cloud delivers nothing new to a receiver."""
 HOLDER_LEASE, WRITE_DELAY = 4.98, 1.0
 """Seconds, by default: T_holder and X of the lease's arithmetic."""
+BEAT = 1.0
+"""Seconds, by default, between two beats."""
 SLACK = 0.5
 """Seconds that a busy machine may be late."""
 
@@ -49,12 +51,14 @@ def flows(group: System, role: str, count: int = 10) -> None:
     until(lambda: len(group.arcs[role].received) >= before + count, 20, f"alarms flow through {role}")
 
 
-def quiet_since(at: float) -> None:
-    """Wait until a receiver that fell silent at a moment is given nothing new.
+def quiet_since(at: float, *, is_deaf: bool = False) -> None:
+    """Wait until a receiver that was cut off at a moment is given nothing new.
 
-    A device that reports before that has an alarm in flight at it, and has to wait for the end of its lease.
+    `is_deaf`: its beats still arrive; the one after the cut echoes what it heard just before, and renews. A device that
+    reports before that has an alarm in flight at it, and has to wait for the end of its lease.
     """
-    until(lambda: time.monotonic() > at + SILENCE + SLACK, 10, "nothing new is delivered to it")
+    since = at + BEAT if is_deaf else at
+    until(lambda: time.monotonic() > since + SILENCE + SLACK, 10, "nothing new is delivered to it")
 
 
 def first_new(group: System, role: str, after: float, seconds: float = TAKE_OVER + 10) -> Received:
