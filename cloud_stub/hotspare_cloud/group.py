@@ -267,8 +267,11 @@ class Group:
 
     def unattended(self) -> float:
         """Seconds that nobody worked since the cloud started, up to now."""
-        since = self.state.holder.heard_at if self.state.holder else self.state.idle_since
-        running = boottime() - since if since is not None and self.working is None else 0.0
+        holder = self.state.holder
+        # As decided, not as it looks now: in a stall of ours one may seem silent for a moment, and no counter goes back.
+        lost = holder is not None and (holder.gone or holder.lost is not None)
+        since = self.state.idle_since if holder is None else holder.heard_at if lost else None
+        running = boottime() - since if since is not None else 0.0
         return self.tally.gap_seconds + max(0.0, running)
 
     def is_healthy(self, receiver_id: str) -> bool:

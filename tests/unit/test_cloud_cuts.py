@@ -250,6 +250,28 @@ def test_f3_a_cut_without_a_successor_ends_nothing_and_is_told_once(trial: Trial
     assert (trial.working, trial.state.epoch) == ("host", 1)
 
 
+@pytest.mark.parametrize("first", ["beat", "hello"])
+def test_f8_the_time_without_a_working_one_counts_though_it_comes_back_having_released(
+    trial: Trial, first: str
+) -> None:
+    """Its lease ran out while it was cut off, so it releases the epoch as soon as it is heard again: with its first
+    beat, or before that with the hello of its stream."""
+    trial.arrive("host")
+    trial.run(20, "host")
+    heard = trial.now
+    trial.part("host")
+    trial.run(60)
+    assert trial.kinds == [Kind.NOBODY_LEFT]
+    if first == "beat":
+        trial.attend("host")
+    trial.released["host"] = trial.state.epoch
+    if first == "hello":
+        trial.attend("host")
+    trial.beat("host")
+    assert (trial.working, trial.state.epoch) == ("host", 2)
+    assert trial.begun[-1].gap == pytest.approx(trial.now - heard)
+
+
 @pytest.mark.parametrize("event", ["stall", "settings"])
 def test_f11_a_grace_of_the_cloud_does_not_bring_a_holder_back_that_is_gone(trial: Trial, event: str) -> None:
     trial.arrive("host")

@@ -175,7 +175,7 @@ def _nobody(state: GroupState, reason: Reason, now: float) -> Result:
         if holder.gone or reason is Reason.CLOUD_RESTORED:
             return state, ()
         return replace(state, holder=replace(holder, gone=True)), (note, TellAll())
-    since = now if reason is Reason.RELEASED else holder.heard_at
+    since = now if reason is Reason.RELEASED and not holder.gone else holder.heard_at
     state, effects = _end(state, now)
     return replace(state, idle_since=since), (*effects, note, TellAll())
 
@@ -194,11 +194,14 @@ def _end(state: GroupState, now: float) -> tuple[GroupState, list[Effect]]:
 
 
 def _gap(state: GroupState, holder: Holder | None, now: float) -> float:
-    """Seconds that nobody worked before the next epoch: none, where the one before worked to the end."""
+    """Seconds that nobody worked before the next epoch: none, where the one before worked to the end.
+
+    One that was gone did not, also when it is back and tells that its lease ran out meanwhile.
+    """
     if holder is None:
         return max(0.0, now - state.idle_since) if state.idle_since is not None else 0.0
     is_present = order.present(state, holder.receiver_id, now)
-    to_the_end = holder.lost is None and (released(state, holder) or is_present)
+    to_the_end = holder.lost is None and not holder.gone and (released(state, holder) or is_present)
     return 0.0 if to_the_end else max(0.0, now - holder.heard_at)
 
 
