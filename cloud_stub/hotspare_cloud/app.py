@@ -102,7 +102,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
     watch = StallWatch()
     disk = DiskWatch(folder, store.database)
     directory = Directory(store, watch)
-    intake = Intake(store, directory, alarm.serialize, alarm.marks_in, lambda: disk.free, options.disk_floor)
+    intake = Intake(store, directory, alarm.marks_in, lambda: disk.free, options.disk_floor)
     backups = Backups(store, directory, row_of, lambda: disk.free, options.disk_floor)
     expiry = Expiry(store, directory, options.history)
     supervision = Supervision(store, directory, lambda: disk.free, options.disk_floor)

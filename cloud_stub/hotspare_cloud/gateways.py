@@ -6,7 +6,6 @@ Who may be one, what it tells of an alarm beyond what the device said, and what 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from hotspare_cloud.core.admission import Membership
 from hotspare_cloud.delivery import Withdraw
@@ -14,7 +13,7 @@ from hotspare_cloud.directory import Directory
 from hotspare_cloud.group import Group
 from hotspare_cloud.history import OWN_DEVICE
 from hotspare_cloud.store.base import DeviceRow, KeptAlarm
-from hotspare_model.alarm import Alarm, AlarmPath
+from hotspare_model.alarm import AlarmPath
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import Role
 
@@ -31,24 +30,6 @@ class Report:
     confirmed: datetime | None
     """When its ARC confirmed the alarm, while the gateway was cut off (D4). None: it did not."""
     payload: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """An alarm to be stored, with whose it is."""
-
-    device: DeviceRow
-    alarm: Alarm
-    report: Report | None = None
-    """None: the device published it itself."""
-    message: Any = field(default=None, repr=False)
-    """The alarm as the message that it came as, in its one form: storing that saves making it again. None: there is
-    none."""
-
-    @property
-    def path(self) -> AlarmPath:
-        """The way by which it came."""
-        return self.report.path if self.report is not None else AlarmPath.CLOUD
 
 
 class Gateway:

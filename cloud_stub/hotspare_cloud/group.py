@@ -268,7 +268,7 @@ class Group:
     def unattended(self) -> float:
         """Seconds that nobody worked since the cloud started, up to now."""
         holder = self.state.holder
-        # As decided, not as it looks now: in a stall of ours one may seem silent for a moment, and no counter goes back.
+        # As decided, not as it looks now: in a stall of ours one seems silent for a moment, and no counter goes back.
         lost = holder is not None and (holder.gone or holder.lost is not None)
         since = self.state.idle_since if holder is None else holder.heard_at if lost else None
         running = boottime() - since if since is not None else 0.0

@@ -1,5 +1,6 @@
 """Text inside DC-09 frames: Windows-1252, and nothing that could be taken for structure (S4, A10)."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,9 @@ class Charset(Enum):
 
 TEXT_LIMIT = 255
 """Characters that a sanitised text has at most, unless told otherwise."""
+
+_PLAIN = re.compile(r"[ !#-Z\\^-{}~]*")
+"""Printable ASCII without what a frame is made of: most texts are, and need no look at each character."""
 
 _STRUCTURE = {"[": "(", "]": ")", "|": "/", '"': "'"}
 
@@ -35,6 +39,8 @@ def sanitise(text: str, limit: int = TEXT_LIMIT, charset: Charset = Charset.WIND
     Structure characters become similar ones, control characters spaces, characters outside `charset` their
     base letter or `?`; what is longer than `limit` characters is cut off.
     """
+    if len(text) <= limit and _PLAIN.fullmatch(text):
+        return SafeText(text, False)
     # Cut before the work as well: a text of megabytes must not cost anybody time (S4). Four times the limit
     # leaves room for letters that come with their accents apart.
     composed = unicodedata.normalize("NFC", text[: limit * 4])

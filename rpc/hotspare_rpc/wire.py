@@ -36,6 +36,7 @@ _QUALIFIERS = {
     alarm_pb2.QUALIFIER_STATUS: Qualifier.STATUS,
 }
 _QUALIFIER_NUMBERS = {qualifier: number for number, qualifier in _QUALIFIERS.items()}
+_CODE_FORMATS = frozenset(map(int, CodeFormat))
 _STATUSES = {
     group_pb2.MEMBER_STATUS_WORKING: MemberStatus.WORKING,
     group_pb2.MEMBER_STATUS_STANDBY: MemberStatus.STANDBY,
@@ -47,7 +48,7 @@ _SPANS = frozenset(setting.name for setting in fields(GroupSettings) if isinstan
 
 def timestamp_from_proto(message: Timestamp | None) -> datetime | None:
     """An aware time in UTC, to the microsecond; None when it is absent or no time at all."""
-    if message is None or not _FIRST_SECOND <= message.seconds <= _LAST_SECOND or not 0 <= message.nanos < _NANOS:
+    if message is None or not _is_time(message):
         return None
     return EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
 
@@ -129,19 +130,26 @@ def alarm_from_proto(message: alarm_pb2.Alarm) -> Alarm:
     )
 
 
-def as_read(message: alarm_pb2.Alarm, alarm: Alarm) -> None:
-    """Make the message say what was read from it, where that differs: enums that are unknown, a time that is none, or
-    is finer than a microsecond, and fields of a later release. Then `alarm_to_proto` would make the same message."""
-    qualifier, code_format = _QUALIFIER_NUMBERS[alarm.qualifier], alarm.code_format.value
-    if message.qualifier != qualifier:
-        message.qualifier = qualifier
-    if message.code_format != code_format:
-        message.code_format = alarm_pb2.CodeFormat.ValueType(code_format)
-    if alarm.occurred is None:
-        message.ClearField("occur_time")
-    elif message.occur_time.nanos % 1000:
-        message.occur_time.nanos -= message.occur_time.nanos % 1000
+def normalise_alarm(message: alarm_pb2.Alarm) -> float | None:
+    """Make the message what `alarm_to_proto(alarm_from_proto(message))` would be, without making an `Alarm` of it.
+
+    That touches enums that are unknown, a time that is none or finer than a microsecond, and fields of a later release.
+    Returns the time of occurrence in seconds since 1970; None without one.
+    """
+    if message.qualifier not in _QUALIFIERS:
+        message.qualifier = alarm_pb2.QUALIFIER_NEW
+    if message.code_format not in _CODE_FORMATS:
+        message.code_format = alarm_pb2.CODE_FORMAT_CONTACT_ID
     message.DiscardUnknownFields()
+    if not message.HasField("occur_time"):
+        return None
+    occurred = message.occur_time
+    if not _is_time(occurred):
+        message.ClearField("occur_time")
+        return None
+    if finer := occurred.nanos % 1000:
+        occurred.nanos -= finer
+    return occurred.seconds + occurred.nanos / _NANOS
 
 
 def alarm_to_proto(alarm: Alarm) -> alarm_pb2.Alarm:
@@ -232,6 +240,11 @@ def _setting(message: group_pb2.GroupSettings, name: str) -> Any:
         return getattr(message, name)
     present = any(field.name == name for field, _ in message.ListFields())
     return duration_from_proto(getattr(message, name)) if present else None
+
+
+def _is_time(message: Timestamp) -> bool:
+    """Whether a clock can show it, by timestamp.proto."""
+    return _FIRST_SECOND <= message.seconds <= _LAST_SECOND and 0 <= message.nanos < _NANOS
 
 
 def _is_duration(message: Duration) -> bool:

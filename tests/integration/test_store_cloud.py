@@ -64,7 +64,7 @@ async def other(store: Store) -> int:
 def alarm(device_id: str = "panel", account_number: str = "1234", **fields: object) -> NewAlarm:
     """An alarm to be stored."""
     made = NewAlarm(str(uuid4()), device_id, account_number, 2000.25, b"payload")
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return made._replace(**fields)  # type: ignore[arg-type]
 
 
 def member(receiver_id: str = "r1", role: Role = Role.HOST, **fields: object) -> Membership:
@@ -238,22 +238,22 @@ async def test_a6_numbers_count_in_the_group_and_sequences_in_the_account_number
 
 async def test_a2_an_alarm_that_is_kept_stays_as_it_is(opened: tuple[Store, Again], store: Store, group: int) -> None:
     made = alarm()
-    changed = replace(made, payload=b"another", received_at=9999.0, account_number="5678")
+    changed = made._replace(payload=b"another", received_at=9999.0, account_number="5678")
     (first,) = await store.store_alarms(group, [made])
     for repeated in (made, changed):
         (kept,) = await store.store_alarms(group, [repeated])
-        assert kept == replace(first, duplicate=True)
+        assert kept == first._replace(duplicate=True)
     twice = alarm()
     assert [each.duplicate for each in await store.store_alarms(group, [twice, alarm(), twice])] == [False, False, True]
     again = await opened[1]()
-    assert (await again.store_alarms(group, [made]))[0] == replace(first, duplicate=True)
+    assert (await again.store_alarms(group, [made]))[0] == first._replace(duplicate=True)
     assert numbers(await again.store_alarms(group, [alarm()])) == [(4, 4, False)]  # no number was skipped
 
 
 async def test_a2_one_id_of_two_devices_or_two_groups_is_two_alarms(store: Store, group: int, other: int) -> None:
     made = alarm()
     await store.store_alarms(group, [made])
-    assert numbers(await store.store_alarms(group, [replace(made, device_id="another")])) == [(2, 2, False)]
+    assert numbers(await store.store_alarms(group, [made._replace(device_id="another")])) == [(2, 2, False)]
     assert numbers(await store.store_alarms(other, [made])) == [(1, 1, False)]
 
 

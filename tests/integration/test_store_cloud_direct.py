@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -103,7 +102,7 @@ async def test_d4_what_waits_at_the_cloud_is_confirmed_once_whatever_path_it_cam
     by_id, by_content = alarm(), copy(CLOUD)
     await put(store, group, by_id, by_content)
     told = Report("r1", b"", 1500.0)
-    reports = [replace(by_id, report=told), copy(DIRECT, report=told)]
+    reports = [by_id._replace(report=told), copy(DIRECT, report=told)]
     kept = await put(store, group, *reports, *reports)
     assert numbers(kept) == [(2, 2, True), (3, 3, True)] * 2
     assert [each.confirmed for each in kept] == [True, True, False, False]
@@ -116,8 +115,8 @@ async def test_a2_a6_many_in_one_commit_get_what_they_would_get_one_by_one(
     known = [alarm("one"), alarm("two", "9999"), alarm("three")]
     again = alarm("one")
     batch = [known[1], alarm("one"), again, alarm("two", "9999"), again, known[0], alarm("three", "77AA"), again]
-    batch.append(replace(again, device_id="three"))  # the same id of another device
-    batch.append(replace(again, payload=b"what came first counts"))
+    batch.append(again._replace(device_id="three"))  # the same id of another device
+    batch.append(again._replace(payload=b"what came first counts"))
     for where in (group, other):
         await store.store_alarms(where, known)
     at_once = await store.store_alarms(group, batch)

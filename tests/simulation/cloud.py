@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+from hotspare.v1 import alarm_service_pb2
 from hotspare_cloud import copies
 from hotspare_cloud.clock import StallWatch
 from hotspare_cloud.core.admission import Membership
@@ -17,12 +18,14 @@ from hotspare_cloud.group import Group
 from hotspare_cloud.intake import Intake
 from hotspare_cloud.services import alarm, alarm_pull, role
 from hotspare_cloud.services.callers import Callers
+from hotspare_cloud.services.submissions import DevicePublisher
 from hotspare_cloud.store.base import Confirmation, DeviceRow, HistoryLine, KeptAlarm, NewAlarm, SavedStep, Step
 from hotspare_cloud.store.base_queue import Refused, RefusedAlarm, Replayed
 from hotspare_cloud.store.sqlite import SqliteStore
 from hotspare_model.alarm import Alarm
 from hotspare_model.errors import HotspareError
 from hotspare_model.group import GroupSettings
+from hotspare_rpc.wire import alarm_to_proto
 from tests.proof.facts import (
     Confirmed,
     Delivered,
@@ -240,7 +243,7 @@ class CloudNode:
         directory = Directory(store, watch)
         # A name that the seed decides; the real one is a random UUID.
         directory.boot = f"boot-{self._boots}"
-        intake = Intake(store, directory, alarm.serialize, alarm.marks_in, lambda: PLENTY, 0)
+        intake = Intake(store, directory, alarm.marks_in, lambda: PLENTY, 0)
         callers = Callers(directory)
         watch.start()
         await directory.load()
@@ -330,9 +333,14 @@ class CloudNode:
         if process is None or intake is None:
             return
 
+        message = alarm_service_pb2.AlarmSubmission(alarm=alarm_to_proto(one))
+
         async def store() -> None:
             try:
-                (receipt,) = await intake.publish(device, [one])
+                submission = DevicePublisher(device, lambda _: None).read(
+                    message, alarm.arrival_at(intake, device.group_id)
+                )
+                (receipt,) = await intake.publish(device.group_id, [submission])
             except HotspareError:
                 return
             answer((device.account_number, receipt.account_sequence))

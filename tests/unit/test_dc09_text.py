@@ -31,6 +31,12 @@ def test_a10_a_strange_text_is_altered_and_that_is_told(text: str, safe: str) ->
     assert sanitise(text) == SafeText(safe, altered=True)
 
 
+@pytest.mark.parametrize("code", range(0x20, 0x7F))
+def test_each_printable_ascii_character_stays_but_for_those_that_structure_a_frame(code: int) -> None:
+    altered = chr(code) in '[]|"'
+    assert (sanitise(chr(code)).altered, sanitise(chr(code) + "é").altered) == (altered, altered)
+
+
 def test_ascii_can_be_asked_for() -> None:
     assert sanitise("Küche 5 €", charset=Charset.ASCII) == SafeText("Kuche 5 ?", altered=True)
 

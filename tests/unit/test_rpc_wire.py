@@ -62,6 +62,36 @@ def test_a10_no_alarm_raises_whatever_is_in_it(raw: bytes) -> None:
     wire.stored_alarm_from_proto(message)
 
 
+RAW_ALARMS = st.builds(
+    alarm_pb2.Alarm,
+    alarm_id=TEXTS,
+    qualifier=st.integers(0, 6),
+    code_format=st.integers(0, 6),
+    code=TEXTS,
+    zone=st.integers(0, 2**32 - 1),
+    occur_time=st.none()
+    | st.builds(Timestamp, seconds=st.integers(-(2**40), 2**40), nanos=st.integers(-1, 1_000_000_001)),
+    text=TEXTS,
+    latitude=st.none() | st.floats(-90, 90),
+)
+
+
+@given(RAW_ALARMS, st.sampled_from([b"", b"\xf8\x06\x01"]))
+def test_a10_an_alarm_that_is_kept_as_it_came_is_what_was_read_of_it(message: alarm_pb2.Alarm, later: bytes) -> None:
+    """`later`: a field that this release does not know."""
+    message.MergeFromString(later)
+    read = wire.alarm_from_proto(message)
+    occurred = wire.normalise_alarm(message)
+    assert message.SerializeToString(deterministic=True) == wire.alarm_to_proto(read).SerializeToString(
+        deterministic=True
+    )
+    assert (
+        occurred == pytest.approx((read.occurred - wire.EPOCH).total_seconds(), abs=1e-4)
+        if read.occurred
+        else (occurred is None)
+    )
+
+
 def test_a10_an_empty_alarm_reads_as_its_defaults() -> None:
     alarm = wire.alarm_from_proto(alarm_pb2.Alarm())
     assert alarm == Alarm("", "", Qualifier.NEW, CodeFormat.CONTACT_ID, "", 0, 0, None, "", "")

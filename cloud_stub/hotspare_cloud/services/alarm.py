@@ -1,6 +1,7 @@
 """AlarmService: devices, and gateways for them, publish alarms."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
@@ -8,21 +9,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotspare.v1 import alarm_pb2, alarm_service_pb2, alarm_service_pb2_grpc, errors_pb2
 from hotspare_cloud.finish import start
-from hotspare_cloud.gateways import Submission
-from hotspare_cloud.intake import Intake, Receipt
+from hotspare_cloud.intake import Intake, Receipt, Submission
+from hotspare_cloud.services import convert
 from hotspare_cloud.services.callers import Callers, Context
-from hotspare_cloud.services.submissions import DevicePublisher, GatewayPublisher, Publisher
+from hotspare_cloud.services.submissions import Arrival, DevicePublisher, GatewayPublisher, Publisher
 from hotspare_cloud.supervision import Supervision
-from hotspare_model.alarm import AlarmMark, StoredAlarm
+from hotspare_model.alarm import AlarmMark
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_rpc.alarm_batches import check_batch
 from hotspare_rpc.errors import canonical_code
-from hotspare_rpc.wire import (
-    duration_to_proto,
-    stored_alarm_from_proto,
-    stored_alarm_to_proto,
-    timestamp_to_proto,
-)
+from hotspare_rpc.wire import duration_to_proto, stored_alarm_from_proto
 
 READ_AT_ONCE = 25
 """Alarms of a batch after which others have their turn."""
@@ -32,23 +28,14 @@ WINDOW = 16
 """Batches of one stream that may be unanswered."""
 
 
-def serialize(stored: StoredAlarm, message: alarm_pb2.Alarm | None = None) -> bytes:
-    """The bytes that the store keeps of an alarm; `message` is the alarm in it, where it came as one."""
-    if message is None:
-        return stored_alarm_to_proto(stored).SerializeToString()
-    return alarm_pb2.StoredAlarm(
-        alarm=message,
-        account_number=stored.account_number,
-        receive_time=timestamp_to_proto(stored.received),
-        marks=[alarm_pb2.AlarmMark.ValueType(mark) for mark in stored.marks],
-        path=alarm_pb2.AlarmPath.ValueType(stored.path),
-        raw_frame=stored.raw_frame,
-    ).SerializeToString()
-
-
 def marks_in(payload: bytes) -> tuple[AlarmMark, ...]:
     """The marks of an alarm that is kept."""
     return stored_alarm_from_proto(alarm_pb2.StoredAlarm.FromString(payload)).marks
+
+
+def arrival_at(intake: Intake, group_id: int) -> Arrival:
+    """What came just now."""
+    return Arrival(time.time(), intake.on_both_paths(group_id))
 
 
 class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
@@ -71,9 +58,12 @@ class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
         """See alarm_service.proto."""
         publisher = self._publisher(context)
         publisher.alive()
-        submission = publisher.read(request.submission)
-        (receipt,) = await self._intake.publish_all(publisher.group_id(), [submission])
-        return alarm_service_pb2.PublishAlarmResponse(receipt=_receipt(publisher, receipt))
+        group_id = publisher.group_id()
+        submission = publisher.read(request.submission, arrival_at(self._intake, group_id))
+        (receipt,) = await self._intake.publish(group_id, [submission])
+        response = alarm_service_pb2.PublishAlarmResponse()
+        _tell(publisher, receipt, response.receipt)
+        return response
 
     async def PublishAlarms(
         self, request_iterator: AsyncIterator[alarm_service_pb2.PublishAlarmsRequest], context: Context
@@ -166,34 +156,44 @@ class _BatchStream:
             self.end(error)
 
     async def _answer(self, request: alarm_service_pb2.PublishAlarmsRequest) -> alarm_service_pb2.PublishAlarmsResponse:
-        results: list[alarm_service_pb2.AlarmResult] = [alarm_service_pb2.AlarmResult()] * len(request.submissions)
-        good: list[tuple[int, Submission]] = []
+        good: list[Submission] = []
+        bad: dict[int, HotspareError] = {}
         group_id = self._publisher.group_id()
         async with self._turn:
+            arrival = arrival_at(self._intake, group_id)
             for index, submission in enumerate(request.submissions):
                 if index % READ_AT_ONCE == READ_AT_ONCE - 1:
                     # A device that floods must not keep the loop from the others (S4).
                     await asyncio.sleep(0)
                 try:
-                    good.append((index, self._publisher.read(submission)))
+                    good.append(self._publisher.read(submission, arrival))
                 except HotspareError as error:
-                    results[index] = _rejection(submission.alarm.alarm_id, error)
+                    bad[index] = error
             while self._storing and self._storing + len(good) > STORED_AT_ONCE:
                 self._room.clear()
                 await self._room.wait()
             self._storing += len(good)
-            storing = start(self._publish(group_id, [each for _, each in good]))
+            storing = start(self._publish(group_id, good))
             await asyncio.sleep(0)
         try:
             stored = await storing
         finally:
             self._storing -= len(good)
             self._room.set()
-        for (index, _), result in zip(good, stored, strict=True):
-            results[index] = result
-        return alarm_service_pb2.PublishAlarmsResponse(batch=request.batch, results=results, window=WINDOW)
+        response = alarm_service_pb2.PublishAlarmsResponse(batch=request.batch, window=WINDOW)
+        outcomes = iter(stored)
+        for index, submission in enumerate(request.submissions):
+            if index % READ_AT_ONCE == READ_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            outcome = bad[index] if index in bad else next(outcomes)
+            result = response.results.add()
+            if isinstance(outcome, HotspareError):
+                _reject(submission.alarm.alarm_id, outcome, result.rejection)
+            else:
+                _tell(self._publisher, outcome, result.receipt)
+        return response
 
-    async def _publish(self, group_id: int, submissions: Sequence[Submission]) -> list[alarm_service_pb2.AlarmResult]:
+    async def _publish(self, group_id: int, submissions: Sequence[Submission]) -> Sequence[Receipt | HotspareError]:
         """Store the good alarms of a batch. After a refusal for want of room, what is under way is refused too: else
         later alarms of a device would pass the refused one (A3)."""
         if len(self._under_way) <= 1:
@@ -201,39 +201,34 @@ class _BatchStream:
         try:
             if self._refusing is not None:
                 raise self._refusing
-            receipts = await self._intake.publish_all(group_id, submissions) if submissions else []
+            return await self._intake.publish(group_id, submissions) if submissions else []
         except HotspareError as error:
             if error.reason not in (Reason.DISK_LOW, Reason.INTAKE_FULL):
                 raise
             self._refusing = error
-            return [_rejection(each.alarm.alarm_id, error) for each in submissions]
-        results = []
-        for receipt in receipts:
-            results.append(alarm_service_pb2.AlarmResult(receipt=_receipt(self._publisher, receipt)))
-            if len(results) % READ_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return results
+            return [error] * len(submissions)
 
 
-def _receipt(publisher: Publisher, receipt: Receipt) -> alarm_service_pb2.AlarmReceipt:
-    return alarm_service_pb2.AlarmReceipt(
-        alarm_id=receipt.alarm_id,
-        receive_time=timestamp_to_proto(receipt.received),
-        account_sequence=receipt.account_sequence,
-        duplicate=receipt.duplicate,
-        marks=[alarm_pb2.AlarmMark.ValueType(mark) for mark in receipt.marks],
-        number=receipt.number if isinstance(publisher, GatewayPublisher) else 0,
-    )
+def _tell(publisher: Publisher, receipt: Receipt, message: alarm_service_pb2.AlarmReceipt) -> None:
+    """Fill in the answer for an alarm that is durable."""
+    message.alarm_id = receipt.alarm_id
+    message.account_sequence = receipt.account_sequence
+    seconds, nanos = convert.time_parts(receipt.received_at)
+    message.receive_time.seconds, message.receive_time.nanos = seconds, nanos
+    if receipt.duplicate:
+        message.duplicate = True
+    if receipt.marks:
+        message.marks.extend(alarm_pb2.AlarmMark.ValueType(mark) for mark in receipt.marks)
+    if isinstance(publisher, GatewayPublisher):
+        message.number = receipt.number
 
 
-def _rejection(alarm_id: str, error: HotspareError) -> alarm_service_pb2.AlarmResult:
-    return alarm_service_pb2.AlarmResult(
-        rejection=alarm_service_pb2.AlarmRejection(
-            alarm_id=alarm_id[:64],
-            code=canonical_code(error.reason).value[0],
-            reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
-            message=error.message,
-            metadata=error.metadata,
-            retry_delay=duration_to_proto(error.retry_after) if error.retry_after else None,
-        )
-    )
+def _reject(alarm_id: str, error: HotspareError, message: alarm_service_pb2.AlarmRejection) -> None:
+    """Fill in the answer for an alarm that was not taken."""
+    message.alarm_id = alarm_id[:64]
+    message.code = canonical_code(error.reason).value[0]
+    message.reason = errors_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")
+    message.message = error.message
+    message.metadata.update(error.metadata)
+    if error.retry_after:
+        message.retry_delay.CopyFrom(duration_to_proto(error.retry_after))

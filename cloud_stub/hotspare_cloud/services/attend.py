@@ -13,13 +13,13 @@ from hotspare_cloud.core.state import Attended, Beat, Kind, Note
 from hotspare_cloud.directory import DEFAULT_SUB_ACCOUNT, Directory
 from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
-from hotspare_cloud.intake import UUID_FORM
 from hotspare_cloud.services import convert
 from hotspare_cloud.services.callers import Callers, Context, ReceiverCaller
 from hotspare_cloud.services.streams import first_of
 from hotspare_cloud.store.base import Store
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import Role
+from hotspare_model.ids import UUID_FORM
 from hotspare_rpc.text import printable
 
 MAX_EPOCH = 2**62

@@ -9,7 +9,6 @@ from hotspare_cloud.backups import Backups, Push
 from hotspare_cloud.core.order import has_host
 from hotspare_cloud.directory import Directory
 from hotspare_cloud.group import Group
-from hotspare_cloud.intake import UUID_FORM
 from hotspare_cloud.services.backup_convert import difference_to_proto, revision_to_proto, table_to_proto
 from hotspare_cloud.services.callers import ADMIN, VIEWER, Callers, Context
 from hotspare_cloud.services.paging import decode_number, decode_token, encode_token, page_size, token_invalid
@@ -18,6 +17,7 @@ from hotspare_cloud.store.base_records import Backup, Difference, RecordStore
 from hotspare_model.digest import RecordKind
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import Role
+from hotspare_model.ids import UUID_FORM
 from hotspare_model.transfer import LONGEST_OPERATOR, MAX_REVISION, TransferReader
 from hotspare_rpc.credentials import read_bearer_token
 from hotspare_rpc.text import printable

@@ -38,6 +38,12 @@ def time_to_proto(at: float) -> Timestamp:
     return timestamp_to_proto(datetime.fromtimestamp(at, UTC))
 
 
+def time_parts(at: float) -> tuple[int, int]:
+    """The same as seconds and nanoseconds, to the microsecond: for a message that is filled in place."""
+    seconds, micros = divmod(round(at * 1_000_000), 1_000_000)
+    return seconds, micros * 1000
+
+
 def optional_time(at: float | None) -> Timestamp | None:
     """The same, or unset."""
     return None if at is None else time_to_proto(at)

@@ -13,13 +13,13 @@ from hotspare.v1.alarm_pull_service_pb2 import ReplayAlarmRequest as ReplayReque
 from hotspare.v1.alarm_pull_service_pb2 import ReplayAlarmResponse as ReplayResponse
 from hotspare_cloud.core.state import Reason as Why
 from hotspare_cloud.group import Group
-from hotspare_cloud.intake import UUID_FORM
 from hotspare_cloud.services.convert import optional_time, time_to_proto
 from hotspare_cloud.services.paging import decode_number, encode_token, page_size
 from hotspare_cloud.set_aside import LOST_WITH, QueuedState, no_alarm, queue, replay, state_of
 from hotspare_cloud.store.base_queue import DeliveryRow, QueuedRow, RefusedAlarm
 from hotspare_cloud.store.base_queue import SetAsideCause as Cause
 from hotspare_model.errors import field_invalid
+from hotspare_model.ids import UUID_FORM
 from hotspare_rpc.text import printable
 from hotspare_rpc.wire import seconds_to_proto
 

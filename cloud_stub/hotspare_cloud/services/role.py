@@ -8,7 +8,6 @@ from hotspare_cloud.core.admission import Membership, check_join
 from hotspare_cloud.core.state import Kind, Note
 from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
-from hotspare_cloud.intake import UUID_FORM
 from hotspare_cloud.services import convert
 from hotspare_cloud.services.attend import MAX_EPOCH, LifeLines, described
 from hotspare_cloud.services.callers import ADMIN, OPERATOR, VIEWER, Context, ReceiverCaller
@@ -16,6 +15,7 @@ from hotspare_cloud.services.paging import decode_number, encode_token, page_siz
 from hotspare_cloud.services.streams import woken
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import Role
+from hotspare_model.ids import UUID_FORM
 from hotspare_rpc.text import printable
 from hotspare_rpc.wire import (
     group_settings_to_proto,

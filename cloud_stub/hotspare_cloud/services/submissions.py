@@ -1,21 +1,41 @@
 """Alarms as they are published: what a device or a gateway submits -> what is to be stored (A10, D2)."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
-from hotspare.v1 import alarm_service_pb2
-from hotspare_cloud.gateways import Gateway, Report, Submission
-from hotspare_cloud.intake import check_ids
-from hotspare_cloud.store.base import DeviceRow
-from hotspare_model.alarm import AlarmPath
+from hotspare.v1 import alarm_pb2, alarm_service_pb2
+from hotspare_cloud.core.marks import marks_of
+from hotspare_cloud.core.sameness import sighting_of
+from hotspare_cloud.gateways import Gateway, Report
+from hotspare_cloud.intake import Submission
+from hotspare_cloud.services import convert
+from hotspare_cloud.store.base import DeviceRow, NewAlarm
+from hotspare_cloud.store.base import Report as StoredReport
+from hotspare_model.alarm import AlarmMark, AlarmPath
 from hotspare_model.errors import field_invalid
-from hotspare_rpc.wire import alarm_from_proto, as_read, timestamp_from_proto
+from hotspare_model.ids import UUID_FORM
+from hotspare_rpc.wire import alarm_from_proto, normalise_alarm, timestamp_from_proto, timestamp_to_proto
 
 ALARM_BYTES = 8 * 1024
 REPORT_BYTES = 4 * 1024
 """Of the frame, and of the answer, in a gateway's report."""
 
 _GATEWAY_PATHS = (AlarmPath.DIRECT_GRPC, AlarmPath.DIRECT_DC09)
+
+
+class Arrival:
+    """When alarms came that are read together, and by how many paths such may come."""
+
+    __slots__ = ("at", "on_both_paths", "stamp")
+
+    def __init__(self, at: float, on_both_paths: bool) -> None:
+        """`at`: seconds since 1970. `on_both_paths`: a copy of each may come on the other path (D3)."""
+        # To the microsecond, so that the alarm has the same time in all places.
+        time = datetime.fromtimestamp(at, UTC)
+        self.at = time.timestamp()
+        self.stamp = timestamp_to_proto(time)
+        self.on_both_paths = on_both_paths
 
 
 class Publisher(Protocol):
@@ -29,7 +49,7 @@ class Publisher(Protocol):
         """It called, or a frame of its stream came (A9)."""
         ...
 
-    def read(self, submission: alarm_service_pb2.AlarmSubmission) -> Submission:
+    def read(self, submission: alarm_service_pb2.AlarmSubmission, arrival: Arrival) -> Submission:
         """One alarm of it. Raises HotspareError: what is wrong with this one alarm."""
         ...
 
@@ -49,12 +69,12 @@ class DevicePublisher:
         """A sign of life on the cloud's path."""
         self._heard(self._device)
 
-    def read(self, submission: alarm_service_pb2.AlarmSubmission) -> Submission:
+    def read(self, submission: alarm_service_pb2.AlarmSubmission, arrival: Arrival) -> Submission:
         """Raises HotspareError FIELD_INVALID."""
         _check_alarm(submission)
         if submission.HasField("gateway"):
             raise field_invalid("gateway", "only a gateway may tell it")
-        return _submission(self._device, submission)
+        return _submission(self._device, submission, arrival)
 
 
 class GatewayPublisher:
@@ -70,14 +90,14 @@ class GatewayPublisher:
     def alive(self) -> None:
         """What comes by a gateway is no sign of life on the cloud's path: of its own path the host decides."""
 
-    def read(self, submission: alarm_service_pb2.AlarmSubmission) -> Submission:
+    def read(self, submission: alarm_service_pb2.AlarmSubmission, arrival: Arrival) -> Submission:
         """Raises HotspareError FIELD_INVALID, DEVICE_UNKNOWN, and those of `Gateway.group`."""
         _check_alarm(submission)
         device = self._gateway.device(submission.alarm.device_id)
         report = self._report(submission)
         if not submission.alarm.device_id and report.path is not AlarmPath.SYSTEM:
             raise field_invalid("gateway.path", "must be SYSTEM for alarms of the receiver's own")
-        return _submission(device, submission, report)
+        return _submission(device, submission, arrival, report)
 
     def _report(self, submission: alarm_service_pb2.AlarmSubmission) -> Report:
         told = submission.gateway
@@ -101,15 +121,71 @@ class GatewayPublisher:
 
 
 def _submission(
-    device: DeviceRow, submission: alarm_service_pb2.AlarmSubmission, report: Report | None = None
+    device: DeviceRow,
+    submission: alarm_service_pb2.AlarmSubmission,
+    arrival: Arrival,
+    report: Report | None = None,
 ) -> Submission:
-    """The alarm in its one form, as a message too. Raises HotspareError FIELD_INVALID."""
+    """The alarm in its one form, as the bytes that are stored. Raises HotspareError FIELD_INVALID."""
     message = submission.alarm
-    check_ids(message.alarm_id, message.device_id, device)
-    message.alarm_id, message.device_id = message.alarm_id.lower(), device.device_id
-    alarm = alarm_from_proto(message)
-    as_read(message, alarm)
-    return Submission(device, alarm, report, message)
+    alarm_id = _checked_id(message, device)
+    path = report.path if report is not None else AlarmPath.CLOUD
+    received, stamp = arrival.at, arrival.stamp
+    if report is not None and report.confirmed is not None and report.received is not None:
+        # The isolated host had it durably, and answered its device then (D4).
+        received = min(received, report.received.timestamp())
+        stamp = convert.time_to_proto(received)
+    occurred = normalise_alarm(message)
+    marks = marks_of(
+        message.code_format, message.code, message.text, message.partition, message.zone, occurred, received
+    )
+    if report is not None and report.confirmed is not None:
+        marks = (*marks, AlarmMark.ISOLATED)
+    if path is AlarmPath.SYSTEM:
+        marks = (*marks, AlarmMark.SYSTEM)
+    # Filled in place: as arguments the messages would be copied one by one, in Python.
+    stored = alarm_pb2.StoredAlarm(account_number=device.account_number, path=alarm_pb2.AlarmPath.ValueType(path))
+    stored.alarm.CopyFrom(message)
+    stored.receive_time.CopyFrom(stamp)
+    if marks:
+        stored.marks.extend(alarm_pb2.AlarmMark.ValueType(mark) for mark in marks)
+    if report is not None:
+        stored.raw_frame = report.raw_frame
+    sighting = None
+    if arrival.on_both_paths:
+        sighting = sighting_of(alarm_from_proto(message), path, datetime.fromtimestamp(received, UTC), marks)
+    new = NewAlarm(
+        alarm_id,
+        device.device_id,
+        device.account_number,
+        received,
+        stored.SerializeToString(),
+        sighting,
+        _as_stored(report) if report is not None else None,
+    )
+    return Submission(new, marks)
+
+
+def _checked_id(message: alarm_pb2.Alarm, device: DeviceRow) -> str:
+    """The id of an alarm in its one form, which the message gets too, with the device's.
+
+    Raises:
+        HotspareError: FIELD_INVALID: no UUID, so that it can't be told from others; or another device's alarm.
+    """
+    alarm_id = message.alarm_id
+    if not UUID_FORM.fullmatch(alarm_id):
+        raise field_invalid("alarm_id", "must be a UUID: 8, 4, 4, 4 and 12 hexadecimal digits with hyphens between")
+    if message.device_id not in ("", device.device_id):
+        raise field_invalid("device_id", "must be empty or the device of the credentials")
+    message.device_id = device.device_id
+    if alarm_id != (lower := alarm_id.lower()):
+        message.alarm_id = lower
+    return lower
+
+
+def _as_stored(report: Report) -> StoredReport:
+    confirmed = report.confirmed.timestamp() if report.confirmed is not None else None
+    return StoredReport(report.receiver_id, report.payload, confirmed)
 
 
 def _check_alarm(submission: alarm_service_pb2.AlarmSubmission) -> None:

@@ -5,9 +5,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import cast
-from uuid import UUID
 
 from hotspare_cloud.store.base import AlarmState, Confirmation, KeptAlarm, NewAlarm, WaitingAlarm
 from hotspare_cloud.store.sqlite_direct import direct_groups, find_twin, keep_report
@@ -106,7 +104,7 @@ def store_alarms(db: sqlite3.Connection, group_id: int, alarms: Sequence[NewAlar
         return _store_plain(db, group_id, alarms)
     kept: list[KeptAlarm] = []
     for alarm in alarms:
-        alarm_id = UUID(alarm.alarm_id).bytes
+        alarm_id = _id_bytes(alarm.alarm_id)
         known = db.execute(
             "SELECT number, account_sequence, received_at, payload, alarm_id FROM alarm"
             " WHERE group_id = ? AND alarm_id = ? AND device_id = ?",
@@ -148,12 +146,12 @@ def store_alarms(db: sqlite3.Connection, group_id: int, alarms: Sequence[NewAlar
 
 def _store_plain(db: sqlite3.Connection, group_id: int, alarms: Sequence[NewAlarm]) -> list[KeptAlarm]:
     """The same for many alarms that came by the cloud path alone: a statement each for all of them."""
-    ids = [UUID(alarm.alarm_id).bytes for alarm in alarms]
-    known = _known(db, group_id, ids)
+    keys = [(_id_bytes(alarm.alarm_id), alarm.device_id) for alarm in alarms]
+    known = _known(db, group_id, [alarm_id for alarm_id, _ in keys])
     fresh: dict[tuple[bytes, str], NewAlarm] = {}
-    for alarm_id, alarm in zip(ids, alarms, strict=True):
-        if (alarm_id, alarm.device_id) not in known:
-            fresh.setdefault((alarm_id, alarm.device_id), alarm)
+    for key, alarm in zip(keys, alarms, strict=True):
+        if key not in known:
+            fresh.setdefault(key, alarm)
     last, base = db.execute(
         "UPDATE grp SET last_number = last_number + ? WHERE group_id = ? RETURNING last_number, sequence_base",
         (len(fresh), group_id),
@@ -181,13 +179,23 @@ def _store_plain(db: sqlite3.Connection, group_id: int, alarms: Sequence[NewAlar
         " received_at, payload, state, deliveries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
         rows,
     )
-    kept = []
-    for alarm_id, alarm in zip(ids, alarms, strict=True):
-        key = (alarm_id, alarm.device_id)
-        kept.append(known[key] if key in known else stored[key])
-        # What comes twice among these is kept already the second time.
-        known.setdefault(key, replace(kept[-1], duplicate=True))
+    kept: list[KeptAlarm] = []
+    told: set[tuple[bytes, str]] = set()
+    for key in keys:
+        if key in known:
+            kept.append(known[key])
+        elif key in told:
+            # What comes twice among these is kept already the second time.
+            kept.append(stored[key]._replace(duplicate=True))
+        else:
+            told.add(key)
+            kept.append(stored[key])
     return kept
+
+
+def _id_bytes(alarm_id: str) -> bytes:
+    """A UUID's 16 bytes: of its text form, which the intake has checked."""
+    return bytes.fromhex(alarm_id.replace("-", ""))
 
 
 def _known(db: sqlite3.Connection, group_id: int, ids: Sequence[bytes]) -> dict[tuple[bytes, str], KeptAlarm]:

@@ -5,7 +5,6 @@ direct alarms: their alarms have neither a sighting nor a report.
 """
 
 import sqlite3
-from dataclasses import replace
 
 from hotspare_cloud.core.sameness import SAME_WITHIN, SIGHTINGS_KEPT
 from hotspare_cloud.store.base import AlarmState, KeptAlarm, NewAlarm
@@ -62,9 +61,9 @@ def keep_report(db: sqlite3.Connection, group_id: int, alarm_id: bytes, alarm: N
     )
     values = (AlarmState.CONFIRMED, report.confirmed_at, report.receiver_id, group_id, kept.number)
     if db.execute(confirm, (*values, AlarmState.WAITING)).rowcount:
-        return replace(kept, confirmed=True)
+        return kept._replace(confirmed=True)
     if db.execute(confirm, (*values, AlarmState.SET_ASIDE)).rowcount:
-        return replace(kept, confirmed=True, was_aside=True)
+        return kept._replace(confirmed=True, was_aside=True)
     return kept
 
 

@@ -5,7 +5,6 @@ They show the credentials that they show to the cloud. The configuration here ha
 
 import asyncio
 import hmac
-import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from hotspare.v1 import alarm_pb2, alarm_service_pb2, alarm_service_pb2_grpc, er
 from hotspare_model.alarm import AlarmPath
 from hotspare_model.digest import RecordKind
 from hotspare_model.errors import HotspareError, Reason, field_invalid
+from hotspare_model.ids import UUID_FORM
 from hotspare_receiver.clock import Clock
 from hotspare_receiver.direct.gate import Gate
 from hotspare_receiver.direct.intake import Accepted, DirectAlarm
@@ -36,8 +36,6 @@ WINDOW = 4
 KNOWN_FOR = 1.0
 """Seconds for which the credentials of a stream count as checked: a device that was deleted, or got another key, is
 known no more after that."""
-
-UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _RETRY = {Reason.STORE_FAILED: timedelta(seconds=1), **DEFAULT_RETRY}
 

@@ -11,8 +11,8 @@ from hotspare.v1 import alarm_feed_service_pb2, alarm_pb2, alarm_service_pb2
 from hotspare_model.alarm import TEXT_LIMIT
 from hotspare_model.contact_id import is_event_code
 from hotspare_model.errors import field_invalid
+from hotspare_model.ids import UUID_FORM
 from hotspare_receiver.clients.cloud import CloudClient
-from hotspare_receiver.services.alarm import UUID_FORM
 from hotspare_receiver.services.requests import check_text
 from hotspare_receiver.store.settings import SettingsStore
 from hotspare_receiver.store.tokens import TokenRole
