@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hotspare_model.alarm import Alarm, CodeFormat
 from hotspare_model.contact_id import Qualifier, is_event_code
-from hotspare_model.event_codes import GENERIC_CODE, Forwarded, to_forward
+from hotspare_model.event_codes import GENERIC_CODE, Forwarded, find, to_forward
 from hotspare_model.sia_catalogue import OF_CONTACT_ID, SIA_ONLY
 
 GENERIC_SIA = ("UA", "UR")
@@ -133,6 +133,12 @@ class CodeBook:
         known = not to_forward(qualifier, code, self._by_contact_id).replaced
         general = _GENERAL.get(code[:2], GENERIC_SIA) if known else GENERIC_SIA
         return SiaForwarded(general[ends], f"{qualifier:d}{code}")
+
+
+def is_listed(code_format: int, code: str) -> bool:
+    """Whether a code is in the table of its format, a number of `CodeFormat`: what is not goes out as a generic event,
+    unless the group has a definition of its own for it."""
+    return find(code) is not None if code_format == CodeFormat.CONTACT_ID else code in _SIA_CODES
 
 
 def _checked(definition: Definition) -> Definition:

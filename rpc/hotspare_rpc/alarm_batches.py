@@ -4,6 +4,7 @@ from hotspare.v1 import alarm_service_pb2
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 
 BATCH_ALARMS = 1000
+BATCH_BYTES = 1024 * 1024
 
 
 def check_batch(
@@ -22,3 +23,5 @@ def check_batch(
         )
     if not 1 <= len(request.submissions) <= BATCH_ALARMS:
         raise field_invalid("submissions", f"must be 1 to {BATCH_ALARMS} alarms")
+    if request.ByteSize() > BATCH_BYTES:
+        raise field_invalid("submissions", f"must be at most {BATCH_BYTES} bytes in all")

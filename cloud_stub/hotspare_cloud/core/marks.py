@@ -3,9 +3,9 @@
 Pure. Takes the plain values of an alarm and not an `Alarm`: it runs for each one that comes in.
 """
 
-from hotspare_model.alarm import TEXT_LIMIT, AlarmMark, CodeFormat
+from hotspare_model.alarm import TEXT_LIMIT, AlarmMark
+from hotspare_model.code_translation import is_listed
 from hotspare_model.dc09_text import sanitise
-from hotspare_model.event_codes import find
 
 OLDEST = 30 * 86_400.0
 """Seconds. A time of occurrence further back is not believed: panels keep alarms for days, not for months."""
@@ -14,7 +14,6 @@ NEWEST = 86_400.0
 """Seconds. One further ahead is not believed. A day, for panels that send their local time as UTC are off by up to 14
 hours."""
 
-CODE_LIMIT = 16
 PARTITION_LIMIT = 99
 ZONE_LIMIT = 999
 
@@ -36,8 +35,7 @@ def marks_of(
     marks = []
     if occurred is None or not received - OLDEST <= occurred <= received + NEWEST:
         marks.append(AlarmMark.CLOCK_IMPLAUSIBLE)
-    # No list of SIA codes is kept yet: they too are forwarded as a generic one with the original as text.
-    if code_format != CodeFormat.CONTACT_ID or find(code) is None or len(code) > CODE_LIMIT:
+    if not is_listed(code_format, code):
         marks.append(AlarmMark.UNKNOWN_CODE)
     if text and sanitise(text, TEXT_LIMIT).altered:
         marks.append(AlarmMark.TEXT_ALTERED)

@@ -153,6 +153,8 @@ async def test_a6_what_the_device_said_is_delivered_unchanged(channel: grpc.aio.
         ({"code": ""}, [CODE]),
         ({"code": "X" * 500}, [CODE]),
         ({"code": "??", "code_format": alarm_pb2.CODE_FORMAT_SIA}, [CODE]),
+        ({"code": "130", "code_format": alarm_pb2.CODE_FORMAT_SIA}, [CODE]),
+        ({"code": "BR", "code_format": alarm_pb2.CODE_FORMAT_SIA}, []),
         ({"text": "a\x00b\r\n\x1b[31m"}, [TEXT]),
         ({"text": "x" * 5000}, [TEXT]),
         ({"zone": 5000}, [NUMBER]),

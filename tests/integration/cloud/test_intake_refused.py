@@ -154,6 +154,25 @@ async def test_s4_batches_out_of_order_or_of_a_wrong_size_end_the_stream(
     assert (await refused(publish())).reason is reason
 
 
+async def test_s4_a_batch_of_more_than_a_mebibyte_ends_the_stream(channel: grpc.aio.Channel, account: Account) -> None:
+    """And one of just that size is taken."""
+    scene = await Scene.set(channel, account, spares=0)
+
+    def of_bytes(size: int) -> alarm_service_pb2.PublishAlarmsRequest:
+        request = batch(1, [new_alarm(text="x" * 8000) for _ in range(130)])
+        last = request.submissions[-1].alarm
+        last.text = last.text[: size - request.ByteSize()]
+        assert request.ByteSize() == size
+        return request
+
+    async def publish(request: alarm_service_pb2.PublishAlarmsRequest) -> object:
+        return [answer async for answer in scene.devices[0].stream([request])]
+
+    await publish(of_bytes(1024 * 1024))
+    error = await refused(publish(of_bytes(1024 * 1024 + 1)))
+    assert (error.reason, error.metadata["field"]) == (Reason.FIELD_INVALID, "submissions")
+
+
 async def test_s4_a_message_over_the_limit_ends_its_call_alone(
     cloud: CloudProcess, channel: grpc.aio.Channel, account: Account
 ) -> None:
