@@ -344,12 +344,12 @@ class AlarmPath:
             self._pull.position,
             now,
             wanted=wanted,
-            untold=bool(self._work.unstored()),
+            untold=bool(self._work.unstored() or self._work.refusals()),
             answers=self._answers,
         )
         if watch.stuck(now):
             self._pull_watch = watch.opened_anew(now)
-            self._pull.reopen("it does not agree with the cloud's, or our confirmations get no answer")
+            self._pull.reopen("it does not agree with the cloud's, or what we say in it gets no answer")
 
     async def _hand_over(self, timeout: timedelta) -> None:
         """Give back what is held, and wait until the cloud has seen that."""

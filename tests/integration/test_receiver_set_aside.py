@@ -9,6 +9,7 @@ import pytest
 from hotspare_model.dc09 import Frame
 from hotspare_model.dc09_reply import encode_duh, encode_nak
 from hotspare_receiver.core import forwarder as forwarder_module
+from hotspare_receiver.core import pull_watch
 from hotspare_receiver.core.backoff import Backoff
 from hotspare_receiver.history import AlarmQuery, RecordState
 from hotspare_receiver.snapshot import Outcome
@@ -73,6 +74,22 @@ async def test_a3_a5_the_device_waits_until_the_cloud_has_set_it_aside_also_over
     cloud.setting_aside = True
     receiver.path.reconnect()
     await until(lambda: cloud.confirmed == [3, 2])
+
+
+async def test_a5_a_refusal_that_gets_no_answer_is_told_again_in_a_new_pull(
+    receiver: Receiver, cloud: FakeCloud, arc: FakeArc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes up in the stream may be lost although deliveries still come; else its device would wait for ever."""
+    monkeypatch.setattr(pull_watch, "UNTOLD_AFTER", 0.3)
+    cloud.settings, cloud.setting_aside = TWICE, False
+    refusing(arc, 1)
+    receiver.start()
+    cloud.publish(stored_alarm(1), stored_alarm(2))
+    await until(lambda: cloud.refusals)
+    cloud.setting_aside = True
+    await until(lambda: cloud.confirmed == [2])
+    assert [(told.number, told.attempt) for told in cloud.refusals] == [(1, 1)] * 2
+    assert receiver.path.snapshot().pull.reopened == 1
 
 
 async def test_a5_a_nak_is_a_clock_problem_sent_again_with_a_fresh_time_and_no_refusal(

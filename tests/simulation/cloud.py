@@ -168,6 +168,8 @@ class WatchedStore(SqliteStore):
 
         def removed(_: object) -> None:
             for receiver_id in departed:
+                # Also of one that worked alone: it is known no more.
+                self._node.roles.pop(name_of(receiver_id), None)
                 self._enrolled(receiver_id, "", lines)
 
         self._observe(removed)

@@ -17,4 +17,7 @@ KEPT = {
     2713: "the release of a process on a copied folder freed what the first one still held",
     274: "a pause that was made after the copy from which the cloud was restored",
     1687: "the same, with a switchover under way",
+    10928: "a refusal went up in a dead pull, and only confirmations without an answer had it opened anew (A5)",
+    17544: "a refusal whose answer was lost was told again, and set aside what an operator had put back (A5)",
+    10117: "the checker did not know that one which worked alone was removed while moves were paused",
 }

@@ -49,6 +49,7 @@ def refused_alarm(message: PullAlarmsRequest.Refuse) -> RefusedAlarm:
         frame=message.frame[:RAW_LIMIT],
         answer=message.answer[:RAW_LIMIT],
         refusals=message.refusals,
+        attempt=message.attempt,
     )
 
 

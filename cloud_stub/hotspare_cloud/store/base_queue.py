@@ -25,13 +25,15 @@ class RefusedAlarm:
     frame: bytes
     answer: bytes
     refusals: int
+    attempt: int = 0
+    """Which delivery of it was refused, counted from 1. 0: not told."""
 
 
 class Refused(Enum):
     """What came of a refusal."""
 
     SET_ASIDE = "set aside"
-    KNOWN = "set aside or confirmed before"
+    KNOWN = "set aside or confirmed before, also where it was put back since"
     NEVER_DELIVERED = "never delivered to that receiver under that epoch"
     EPOCH_OVER = "the epoch has ended, so that it changes nothing"
 

@@ -476,3 +476,9 @@ def _expiry(db: sqlite_utils.Database) -> None:
     # Of a delivery from before this release nobody knows when it was.
     db.execute("ALTER TABLE delivery ADD COLUMN at REAL")
     db.execute("CREATE INDEX twin_of ON twin (group_id, number)")
+
+
+@MIGRATIONS(name="cloud_replays")
+def _replays(db: sqlite_utils.Database) -> None:
+    """After how many deliveries an alarm was put back (A5): refusals of those are of before."""
+    db.execute("ALTER TABLE set_aside ADD COLUMN replayed_after INTEGER NOT NULL DEFAULT 0")

@@ -110,13 +110,17 @@ def _refused(
     if holder is None or holder["receiver_id"] != receiver_id or holder["ended_at"] is not None:
         return Refused.EPOCH_OVER
     row = db.execute(
-        "SELECT a.state FROM alarm a JOIN delivery d ON d.group_id = a.group_id AND d.number = a.number"
+        "SELECT a.state, coalesce(s.replayed_after, 0) AS replayed_after"
+        " FROM alarm a JOIN delivery d ON d.group_id = a.group_id AND d.number = a.number"
+        " LEFT JOIN set_aside s ON s.group_id = a.group_id AND s.number = a.number"
         " WHERE a.group_id = ? AND a.number = ? AND d.epoch = ?",
         (group_id, refused.number, epoch),
     ).fetchone()
     if row is None:
         return Refused.NEVER_DELIVERED
-    if row["state"] != AlarmState.WAITING:
+    # Told again, for its answer was lost: an operator may have put the alarm back since.
+    of_before = 0 < refused.attempt <= row["replayed_after"]
+    if row["state"] != AlarmState.WAITING or of_before:
         return Refused.KNOWN
     why = f"output {refused.output} refused it {refused.refusals} times: {refused.reason}"
     _put_aside(db, group_id, refused.number, epoch, SetAsideCause.REFUSED, why, at, refused.frame, refused.answer)
@@ -155,7 +159,9 @@ def _replay(db: sqlite3.Connection, group_id: int, number: int, operator: str, r
         return Replayed.NOT_SET_ASIDE
     db.execute("UPDATE alarm SET state = 0, losses = 0 WHERE group_id = ? AND number = ?", (group_id, number))
     db.execute(
-        "UPDATE set_aside SET replayed_at = ?, replayed_by = ? WHERE group_id = ? AND number = ?",
+        "UPDATE set_aside SET replayed_at = ?, replayed_by = ?, replayed_after ="
+        " (SELECT deliveries FROM alarm a WHERE a.group_id = set_aside.group_id AND a.number = set_aside.number)"
+        " WHERE group_id = ? AND number = ?",
         (at, operator, group_id, number),
     )
     db.execute("DELETE FROM request WHERE at < ?", (at - REQUESTS_KEPT,))

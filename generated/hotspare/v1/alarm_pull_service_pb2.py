@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from hotspare.v1 import alarm_pb2 as hotspare_dot_v1_dot_alarm__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$hotspare/v1/alarm_pull_service.proto\x12\x0bhotspare.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17hotspare/v1/alarm.proto\"*\n\x0bNumberRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"\xaf\x05\n\x11PullAlarmsRequest\x12\x33\n\x04open\x18\x01 \x01(\x0b\x32#.hotspare.v1.PullAlarmsRequest.OpenH\x00\x12\x39\n\x07\x63onfirm\x18\x02 \x01(\x0b\x32&.hotspare.v1.PullAlarmsRequest.ConfirmH\x00\x12\x37\n\x06refuse\x18\x03 \x01(\x0b\x32%.hotspare.v1.PullAlarmsRequest.RefuseH\x00\x12<\n\tgive_back\x18\x04 \x01(\x0b\x32\'.hotspare.v1.PullAlarmsRequest.GiveBackH\x00\x1aK\n\x04Open\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0f\n\x07pull_id\x18\x03 \x01(\x04\x12\x0e\n\x06window\x18\x04 \x01(\r\x1as\n\x07\x43onfirm\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x06ranges\x18\x02 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x12/\n\rnot_forwarded\x18\x03 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x1ax\n\x06Refuse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x66rame\x18\x05 \x01(\x0c\x12\x0e\n\x06\x61nswer\x18\x06 \x01(\x0c\x12\x10\n\x08refusals\x18\x07 \x01(\r\x1an\n\x08GiveBack\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x06unsent\x18\x02 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x12)\n\x07unknown\x18\x03 \x03(\x0b\x32\x18.hotspare.v1.NumberRangeB\x07\n\x05\x66rame\"\x9d\x04\n\x12PullAlarmsResponse\x12<\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32(.hotspare.v1.PullAlarmsResponse.DeliveryH\x00\x12\x38\n\x06stored\x18\x02 \x01(\x0b\x32&.hotspare.v1.PullAlarmsResponse.StoredH\x00\x12<\n\x08withdraw\x18\x03 \x01(\x0b\x32(.hotspare.v1.PullAlarmsResponse.WithdrawH\x00\x12\x36\n\x05stale\x18\x04 \x01(\x0b\x32%.hotspare.v1.PullAlarmsResponse.StaleH\x00\x1a^\n\x08\x44\x65livery\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x16\n\x0e\x66irst_delivery\x18\x02 \x01(\x04\x12+\n\x06\x61larms\x18\x03 \x03(\x0b\x32\x1b.hotspare.v1.DeliveredAlarm\x1at\n\x06Stored\x12(\n\x06ranges\x18\x01 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x12\x31\n\x0fnever_delivered\x18\x02 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x1a\x1a\n\x08Withdraw\x12\x0e\n\x06number\x18\x01 \x01(\x04\x1a\x1e\n\x05Stale\x12\x15\n\rcurrent_epoch\x18\x01 \x01(\x04\x42\x07\n\x05\x66rame\"o\n\x0e\x44\x65liveredAlarm\x12(\n\x06stored\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.StoredAlarm\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0e\n\x06replay\x18\x03 \x01(\x08\x12\x12\n\nmaybe_sent\x18\x04 \x01(\x08\"\x99\x01\n\x10ListQueueRequest\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.hotspare.v1.AlarmState\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x61rc_id\x18\x05 \x01(\t\x12\x13\n\x0bsub_account\x18\x06 \x01(\t\"\xdd\x02\n\x0bQueuedAlarm\x12(\n\x06stored\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.StoredAlarm\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.hotspare.v1.AlarmState\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x12\n\ndeliveries\x18\x04 \x01(\r\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x32\n\x0eset_aside_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66rame\x18\x07 \x01(\x0c\x12\x0e\n\x06\x61nswer\x18\x08 \x01(\x0c\x12&\n\x03\x61ge\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x05\x63\x61use\x18\n \x01(\x0e\x32\x1a.hotspare.v1.SetAsideCause\x12\x0e\n\x06losses\x18\x0b \x01(\r\x12\x13\n\x0breplayed_by\x18\x0c \x01(\t\"V\n\x11ListQueueResponse\x12(\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x18.hotspare.v1.QueuedAlarm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x15GetQueuedAlarmRequest\x12\x10\n\x06number\x18\x01 \x01(\x04H\x00\x12\x12\n\x08\x61larm_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x06\x61rc_id\x18\x03 \x01(\t\x12\x13\n\x0bsub_account\x18\x04 \x01(\tB\x05\n\x03key\"q\n\x16GetQueuedAlarmResponse\x12\'\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.QueuedAlarm\x12.\n\ndeliveries\x18\x02 \x03(\x0b\x32\x1a.hotspare.v1.AlarmDelivery\"]\n\x12ReplayAlarmRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x0e\n\x06\x61rc_id\x18\x03 \x01(\t\x12\x13\n\x0bsub_account\x18\x04 \x01(\t\">\n\x13ReplayAlarmResponse\x12\'\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.QueuedAlarm*p\n\rSetAsideCause\x12\x1f\n\x1bSET_ASIDE_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SET_ASIDE_CAUSE_REFUSED\x10\x01\x12!\n\x1dSET_ASIDE_CAUSE_LOST_UNDER_IT\x10\x02\x32\xde\x02\n\x10\x41larmPullService\x12Q\n\nPullAlarms\x12\x1e.hotspare.v1.PullAlarmsRequest\x1a\x1f.hotspare.v1.PullAlarmsResponse(\x01\x30\x01\x12J\n\tListQueue\x12\x1d.hotspare.v1.ListQueueRequest\x1a\x1e.hotspare.v1.ListQueueResponse\x12Y\n\x0eGetQueuedAlarm\x12\".hotspare.v1.GetQueuedAlarmRequest\x1a#.hotspare.v1.GetQueuedAlarmResponse\x12P\n\x0bReplayAlarm\x12\x1f.hotspare.v1.ReplayAlarmRequest\x1a .hotspare.v1.ReplayAlarmResponseBJ\n\x0bhotspare.v1P\x01Z+go.hotspare.internal/hotspare/v1;hotsparev1\xaa\x02\x0bHotspare.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$hotspare/v1/alarm_pull_service.proto\x12\x0bhotspare.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17hotspare/v1/alarm.proto\"*\n\x0bNumberRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"\xc1\x05\n\x11PullAlarmsRequest\x12\x33\n\x04open\x18\x01 \x01(\x0b\x32#.hotspare.v1.PullAlarmsRequest.OpenH\x00\x12\x39\n\x07\x63onfirm\x18\x02 \x01(\x0b\x32&.hotspare.v1.PullAlarmsRequest.ConfirmH\x00\x12\x37\n\x06refuse\x18\x03 \x01(\x0b\x32%.hotspare.v1.PullAlarmsRequest.RefuseH\x00\x12<\n\tgive_back\x18\x04 \x01(\x0b\x32\'.hotspare.v1.PullAlarmsRequest.GiveBackH\x00\x1aK\n\x04Open\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0f\n\x07pull_id\x18\x03 \x01(\x04\x12\x0e\n\x06window\x18\x04 \x01(\r\x1as\n\x07\x43onfirm\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x06ranges\x18\x02 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x12/\n\rnot_forwarded\x18\x03 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x1a\x89\x01\n\x06Refuse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x66rame\x18\x05 \x01(\x0c\x12\x0e\n\x06\x61nswer\x18\x06 \x01(\x0c\x12\x10\n\x08refusals\x18\x07 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x1an\n\x08GiveBack\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x06unsent\x18\x02 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x12)\n\x07unknown\x18\x03 \x03(\x0b\x32\x18.hotspare.v1.NumberRangeB\x07\n\x05\x66rame\"\x9d\x04\n\x12PullAlarmsResponse\x12<\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32(.hotspare.v1.PullAlarmsResponse.DeliveryH\x00\x12\x38\n\x06stored\x18\x02 \x01(\x0b\x32&.hotspare.v1.PullAlarmsResponse.StoredH\x00\x12<\n\x08withdraw\x18\x03 \x01(\x0b\x32(.hotspare.v1.PullAlarmsResponse.WithdrawH\x00\x12\x36\n\x05stale\x18\x04 \x01(\x0b\x32%.hotspare.v1.PullAlarmsResponse.StaleH\x00\x1a^\n\x08\x44\x65livery\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x16\n\x0e\x66irst_delivery\x18\x02 \x01(\x04\x12+\n\x06\x61larms\x18\x03 \x03(\x0b\x32\x1b.hotspare.v1.DeliveredAlarm\x1at\n\x06Stored\x12(\n\x06ranges\x18\x01 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x12\x31\n\x0fnever_delivered\x18\x02 \x03(\x0b\x32\x18.hotspare.v1.NumberRange\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x1a\x1a\n\x08Withdraw\x12\x0e\n\x06number\x18\x01 \x01(\x04\x1a\x1e\n\x05Stale\x12\x15\n\rcurrent_epoch\x18\x01 \x01(\x04\x42\x07\n\x05\x66rame\"o\n\x0e\x44\x65liveredAlarm\x12(\n\x06stored\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.StoredAlarm\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0e\n\x06replay\x18\x03 \x01(\x08\x12\x12\n\nmaybe_sent\x18\x04 \x01(\x08\"\x99\x01\n\x10ListQueueRequest\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.hotspare.v1.AlarmState\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x61rc_id\x18\x05 \x01(\t\x12\x13\n\x0bsub_account\x18\x06 \x01(\t\"\xdd\x02\n\x0bQueuedAlarm\x12(\n\x06stored\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.StoredAlarm\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.hotspare.v1.AlarmState\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x12\n\ndeliveries\x18\x04 \x01(\r\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x32\n\x0eset_aside_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66rame\x18\x07 \x01(\x0c\x12\x0e\n\x06\x61nswer\x18\x08 \x01(\x0c\x12&\n\x03\x61ge\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x05\x63\x61use\x18\n \x01(\x0e\x32\x1a.hotspare.v1.SetAsideCause\x12\x0e\n\x06losses\x18\x0b \x01(\r\x12\x13\n\x0breplayed_by\x18\x0c \x01(\t\"V\n\x11ListQueueResponse\x12(\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x18.hotspare.v1.QueuedAlarm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x15GetQueuedAlarmRequest\x12\x10\n\x06number\x18\x01 \x01(\x04H\x00\x12\x12\n\x08\x61larm_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x06\x61rc_id\x18\x03 \x01(\t\x12\x13\n\x0bsub_account\x18\x04 \x01(\tB\x05\n\x03key\"q\n\x16GetQueuedAlarmResponse\x12\'\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.QueuedAlarm\x12.\n\ndeliveries\x18\x02 \x03(\x0b\x32\x1a.hotspare.v1.AlarmDelivery\"]\n\x12ReplayAlarmRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x0e\n\x06\x61rc_id\x18\x03 \x01(\t\x12\x13\n\x0bsub_account\x18\x04 \x01(\t\">\n\x13ReplayAlarmResponse\x12\'\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.QueuedAlarm*p\n\rSetAsideCause\x12\x1f\n\x1bSET_ASIDE_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SET_ASIDE_CAUSE_REFUSED\x10\x01\x12!\n\x1dSET_ASIDE_CAUSE_LOST_UNDER_IT\x10\x02\x32\xde\x02\n\x10\x41larmPullService\x12Q\n\nPullAlarms\x12\x1e.hotspare.v1.PullAlarmsRequest\x1a\x1f.hotspare.v1.PullAlarmsResponse(\x01\x30\x01\x12J\n\tListQueue\x12\x1d.hotspare.v1.ListQueueRequest\x1a\x1e.hotspare.v1.ListQueueResponse\x12Y\n\x0eGetQueuedAlarm\x12\".hotspare.v1.GetQueuedAlarmRequest\x1a#.hotspare.v1.GetQueuedAlarmResponse\x12P\n\x0bReplayAlarm\x12\x1f.hotspare.v1.ReplayAlarmRequest\x1a .hotspare.v1.ReplayAlarmResponseBJ\n\x0bhotspare.v1P\x01Z+go.hotspare.internal/hotspare/v1;hotsparev1\xaa\x02\x0bHotspare.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,46 +35,46 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hotspare.v1.alarm_pull_serv
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\013hotspare.v1P\001Z+go.hotspare.internal/hotspare/v1;hotsparev1\252\002\013Hotspare.V1'
-  _globals['_SETASIDECAUSE']._serialized_start=2511
-  _globals['_SETASIDECAUSE']._serialized_end=2623
+  _globals['_SETASIDECAUSE']._serialized_start=2529
+  _globals['_SETASIDECAUSE']._serialized_end=2641
   _globals['_NUMBERRANGE']._serialized_start=143
   _globals['_NUMBERRANGE']._serialized_end=185
   _globals['_PULLALARMSREQUEST']._serialized_start=188
-  _globals['_PULLALARMSREQUEST']._serialized_end=875
+  _globals['_PULLALARMSREQUEST']._serialized_end=893
   _globals['_PULLALARMSREQUEST_OPEN']._serialized_start=440
   _globals['_PULLALARMSREQUEST_OPEN']._serialized_end=515
   _globals['_PULLALARMSREQUEST_CONFIRM']._serialized_start=517
   _globals['_PULLALARMSREQUEST_CONFIRM']._serialized_end=632
-  _globals['_PULLALARMSREQUEST_REFUSE']._serialized_start=634
-  _globals['_PULLALARMSREQUEST_REFUSE']._serialized_end=754
-  _globals['_PULLALARMSREQUEST_GIVEBACK']._serialized_start=756
-  _globals['_PULLALARMSREQUEST_GIVEBACK']._serialized_end=866
-  _globals['_PULLALARMSRESPONSE']._serialized_start=878
-  _globals['_PULLALARMSRESPONSE']._serialized_end=1419
-  _globals['_PULLALARMSRESPONSE_DELIVERY']._serialized_start=1138
-  _globals['_PULLALARMSRESPONSE_DELIVERY']._serialized_end=1232
-  _globals['_PULLALARMSRESPONSE_STORED']._serialized_start=1234
-  _globals['_PULLALARMSRESPONSE_STORED']._serialized_end=1350
-  _globals['_PULLALARMSRESPONSE_WITHDRAW']._serialized_start=1352
-  _globals['_PULLALARMSRESPONSE_WITHDRAW']._serialized_end=1378
-  _globals['_PULLALARMSRESPONSE_STALE']._serialized_start=1380
-  _globals['_PULLALARMSRESPONSE_STALE']._serialized_end=1410
-  _globals['_DELIVEREDALARM']._serialized_start=1421
-  _globals['_DELIVEREDALARM']._serialized_end=1532
-  _globals['_LISTQUEUEREQUEST']._serialized_start=1535
-  _globals['_LISTQUEUEREQUEST']._serialized_end=1688
-  _globals['_QUEUEDALARM']._serialized_start=1691
-  _globals['_QUEUEDALARM']._serialized_end=2040
-  _globals['_LISTQUEUERESPONSE']._serialized_start=2042
-  _globals['_LISTQUEUERESPONSE']._serialized_end=2128
-  _globals['_GETQUEUEDALARMREQUEST']._serialized_start=2130
-  _globals['_GETQUEUEDALARMREQUEST']._serialized_end=2235
-  _globals['_GETQUEUEDALARMRESPONSE']._serialized_start=2237
-  _globals['_GETQUEUEDALARMRESPONSE']._serialized_end=2350
-  _globals['_REPLAYALARMREQUEST']._serialized_start=2352
-  _globals['_REPLAYALARMREQUEST']._serialized_end=2445
-  _globals['_REPLAYALARMRESPONSE']._serialized_start=2447
-  _globals['_REPLAYALARMRESPONSE']._serialized_end=2509
-  _globals['_ALARMPULLSERVICE']._serialized_start=2626
-  _globals['_ALARMPULLSERVICE']._serialized_end=2976
+  _globals['_PULLALARMSREQUEST_REFUSE']._serialized_start=635
+  _globals['_PULLALARMSREQUEST_REFUSE']._serialized_end=772
+  _globals['_PULLALARMSREQUEST_GIVEBACK']._serialized_start=774
+  _globals['_PULLALARMSREQUEST_GIVEBACK']._serialized_end=884
+  _globals['_PULLALARMSRESPONSE']._serialized_start=896
+  _globals['_PULLALARMSRESPONSE']._serialized_end=1437
+  _globals['_PULLALARMSRESPONSE_DELIVERY']._serialized_start=1156
+  _globals['_PULLALARMSRESPONSE_DELIVERY']._serialized_end=1250
+  _globals['_PULLALARMSRESPONSE_STORED']._serialized_start=1252
+  _globals['_PULLALARMSRESPONSE_STORED']._serialized_end=1368
+  _globals['_PULLALARMSRESPONSE_WITHDRAW']._serialized_start=1370
+  _globals['_PULLALARMSRESPONSE_WITHDRAW']._serialized_end=1396
+  _globals['_PULLALARMSRESPONSE_STALE']._serialized_start=1398
+  _globals['_PULLALARMSRESPONSE_STALE']._serialized_end=1428
+  _globals['_DELIVEREDALARM']._serialized_start=1439
+  _globals['_DELIVEREDALARM']._serialized_end=1550
+  _globals['_LISTQUEUEREQUEST']._serialized_start=1553
+  _globals['_LISTQUEUEREQUEST']._serialized_end=1706
+  _globals['_QUEUEDALARM']._serialized_start=1709
+  _globals['_QUEUEDALARM']._serialized_end=2058
+  _globals['_LISTQUEUERESPONSE']._serialized_start=2060
+  _globals['_LISTQUEUERESPONSE']._serialized_end=2146
+  _globals['_GETQUEUEDALARMREQUEST']._serialized_start=2148
+  _globals['_GETQUEUEDALARMREQUEST']._serialized_end=2253
+  _globals['_GETQUEUEDALARMRESPONSE']._serialized_start=2255
+  _globals['_GETQUEUEDALARMRESPONSE']._serialized_end=2368
+  _globals['_REPLAYALARMREQUEST']._serialized_start=2370
+  _globals['_REPLAYALARMREQUEST']._serialized_end=2463
+  _globals['_REPLAYALARMRESPONSE']._serialized_start=2465
+  _globals['_REPLAYALARMRESPONSE']._serialized_end=2527
+  _globals['_ALARMPULLSERVICE']._serialized_start=2644
+  _globals['_ALARMPULLSERVICE']._serialized_end=2994
 # @@protoc_insertion_point(module_scope)

@@ -155,6 +155,7 @@ class PullAlarmsRequest(_message.Message):
         FRAME_FIELD_NUMBER: _builtins.int
         ANSWER_FIELD_NUMBER: _builtins.int
         REFUSALS_FIELD_NUMBER: _builtins.int
+        ATTEMPT_FIELD_NUMBER: _builtins.int
         epoch: _builtins.int
         """The epoch; it must be the current one."""
         number: _builtins.int
@@ -169,6 +170,10 @@ class PullAlarmsRequest(_message.Message):
         """What the ARC's software answered. At most 4 KiB."""
         refusals: _builtins.int
         """How many times it was refused."""
+        attempt: _builtins.int
+        """The `attempt` of the delivery that was refused: what was said of one before an operator put the alarm back is
+        answered, and sets nothing aside again. 0: not told; counts as the newest.
+        """
         def __init__(
             self,
             *,
@@ -179,10 +184,11 @@ class PullAlarmsRequest(_message.Message):
             frame: _builtins.bytes = ...,
             answer: _builtins.bytes = ...,
             refusals: _builtins.int = ...,
+            attempt: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "epoch", b"epoch", "frame", b"frame", "number", b"number", "output", b"output", "reason", b"reason", "refusals", b"refusals"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "attempt", b"attempt", "epoch", b"epoch", "frame", b"frame", "number", b"number", "output", b"output", "reason", b"reason", "refusals", b"refusals"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -346,6 +346,7 @@ def _refuse_message(refusal: Refusal) -> alarm_pull_service_pb2.PullAlarmsReques
         frame=refusal.frame[:FRAME_LIMIT],
         answer=refusal.answer[:FRAME_LIMIT],
         refusals=refusal.refusals,
+        attempt=refusal.delivered.attempt,
     )
     return alarm_pull_service_pb2.PullAlarmsRequest(refuse=refuse)
 

@@ -2,8 +2,8 @@
 
 1. The cloud tells with each state which pull it has open and what it sent last in it. We must have that pull, and must
    have received as much, soon after. How much the cloud has sent meanwhile does not matter.
-2. Where both disagree for STUCK_AFTER, the pull is opened anew, by either side. So it is where confirmations wait, and
-   for UNTOLD_AFTER none was answered: what goes up in it may be lost although deliveries still come.
+2. Where both disagree for STUCK_AFTER, the pull is opened anew, by either side. So it is where confirmations or
+   refusals wait, and for UNTOLD_AFTER none was answered: what goes up in it may be lost although deliveries still come.
 3. The second time within WINDOW this receiver can't take alarms (F3), until WINDOW has passed without another time.
 4. Nor can it when the cloud says for APART_AFTER that it does not have our pull, however often that was opened.
 
@@ -16,7 +16,7 @@ STUCK_AFTER = 1.5
 """Seconds that both sides may disagree."""
 
 UNTOLD_AFTER = 3.0
-"""Seconds that no confirmation may be answered; longer, for the cloud's disk may be slow."""
+"""Seconds that no confirmation or refusal may be answered; longer, for the cloud's disk may be slow."""
 
 WINDOW = 30.0
 """Seconds within which a second disagreement counts, and after which all is forgotten."""
@@ -36,7 +36,7 @@ class PullWatch:
     apart_since: float | None = None
     """Since when the cloud has none of our pulls, though we want one."""
     untold_since: float | None = None
-    """Since when confirmations wait and none was answered."""
+    """Since when confirmations or refusals wait and none was answered."""
     answers: int = 0
     last_opened_anew: float | None = None
     broken_since: float | None = None
@@ -54,8 +54,8 @@ class PullWatch:
     ) -> "PullWatch":
         """The cloud's (pull id, last delivery) arrived; `ours` is the same as we have it.
 
-        `wanted`: whether we want to have a pull at all. `untold`: whether confirmations wait to be answered; `answers`:
-        how many answers came so far.
+        `wanted`: whether we want a pull at all. `untold`: whether confirmations or refusals wait to be answered;
+        `answers`: how many answers came so far.
         """
         same_pull = cloud[0] == ours[0] != 0
         apart_since = None if same_pull or not wanted else _earlier(self.apart_since, now)

@@ -167,6 +167,26 @@ async def test_f7_a_refusal_under_another_epoch_or_of_what_was_never_delivered_c
     assert await Desk(scene.spare).rejected() == [number]
 
 
+@together
+async def test_a5_a_refusal_of_before_the_replay_sets_nothing_aside_again(
+    channel: grpc.aio.Channel, account: Account
+) -> None:
+    """Its answer was lost, so the receiver tells it again in its next pull; an operator has put the alarm back."""
+    scene = await Scene.set(channel, account, spares=0)
+    pull = await scene.host.work()
+    await scene.devices[0].publish(zone=1)
+    await pull.until_zones(1)
+    number, desk = pull.number_of(1), Desk(scene.host)
+    await refuse_and_wait(pull, number, attempt=1)
+    await desk.replay(number)
+    await pull.until_zones(1, 1)
+    await refuse_and_wait(pull, number, attempt=1)
+    assert await desk.rejected() == []
+    assert pull.alarms[-1].attempt == 2
+    await refuse_and_wait(pull, number, attempt=2)
+    assert await desk.rejected() == [number]
+
+
 async def refuse_never_delivered(pull: Pull, number: int) -> None:
     await refuse(pull, number)
     await until(lambda: pull.stored, "it was answered")
