@@ -27,6 +27,7 @@ from hotspare_cloud.clock import StallWatch
 from hotspare_cloud.directory import Directory, shutting_down
 from hotspare_cloud.disk import DiskWatch
 from hotspare_cloud.expiry import Expiry
+from hotspare_cloud.finish import settled
 from hotspare_cloud.intake import Intake
 from hotspare_cloud.metrics import CloudCollector
 from hotspare_cloud.metrics_backup import BackupCollector
@@ -58,6 +59,8 @@ SOCKET_NOTE = "admin.address"
 """Where a command on the same folder finds the socket of the running cloud."""
 
 STOP_GRACE = 5.0
+SETTLE_GRACE = 2.0
+"""Seconds for what goes on although its caller has gone, before the store is closed."""
 
 _log = logging.getLogger(__name__)
 
@@ -165,6 +168,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
             await directory.stop(shutting_down())
         await server.stop(STOP_GRACE)
         watch.stop()
+        await settled(SETTLE_GRACE)
         store.close()
         if metrics is not None:
             metrics.stop()

@@ -41,6 +41,13 @@ def finished(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corouti
     return whole
 
 
+async def settled(seconds: float) -> None:
+    """Wait until what was started in this loop has ended, so long at most: before the store is closed."""
+    loop = asyncio.get_running_loop()
+    if tasks := [task for task in _under_way if task.get_loop() is loop]:
+        await asyncio.wait(tasks, timeout=seconds)
+
+
 async def until_room(write: Callable[[], Awaitable[R]]) -> R:
     """Store what has been decided, also when the disk is full for a while.
 

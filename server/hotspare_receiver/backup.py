@@ -121,3 +121,5 @@ class Backup:
     def _lost(self, problem: str) -> None:
         if self._is_spare():
             self.syncer.lost(problem)
+        else:
+            self.pusher.lost()

@@ -115,12 +115,12 @@ class StatusBoard:
             push_failures=self._backup.pusher.failures,
             syncs=self._backup.syncer.applied,
             sync_refusals=tuple(self._backup.syncer.refusals.items()),
-            records=tuple((kind_of(kind.digest.kind).plural, kind.digest.count) for kind in self._configuration.kinds),
+            records=tuple((kind_of(kind).plural, count) for kind, count in self._configuration.counts.items()),
         )
 
     async def status(self) -> receiver_service_pb2.ReceiverStatus:
         """The whole status, as the contract has it."""
-        kinds = await self._configuration.refresh()
+        kinds = await self._configuration.kinds()
         snapshot, sync = self._path(), self._backup.report()
         settings = self._settings.settings
         message = receiver_service_pb2.ReceiverStatus(
@@ -152,7 +152,7 @@ class StatusBoard:
 
     async def backup(self) -> backup_pb2.BackupTable:
         """The backup table (B6)."""
-        return self._backup_to_proto(await self._configuration.refresh(), self._backup.report())
+        return self._backup_to_proto(await self._configuration.kinds(), self._backup.report())
 
     def _standby_reason(self, snapshot: PathSnapshot) -> group_pb2.StandbyReason.ValueType:
         """Why it does not work: as the cloud told it itself, else as the list of the members has it."""

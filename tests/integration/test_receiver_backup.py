@@ -2,6 +2,7 @@
 (B3, B4, B6, B7, B8, G7, G8, X1)."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -236,6 +237,31 @@ async def test_b7_a_new_lineage_replaces_the_clouds_copy_knowingly(tmp_path: Pat
         await spare.enable(group_pb2.ROLE_SPARE_1)
         await equal(new, spare)
         assert await devices(spare) == 2
+
+
+async def test_b7_a_host_is_told_that_the_cloud_was_restored_to_an_older_revision(tmp_path: Path) -> None:
+    """At once, and not with its next edit: until then it would seem to be backed up."""
+    async with group(tmp_path, spares=0) as (cloud, (host,)):
+        cloud.stop()
+        copy = tmp_path / "copy"
+        shutil.copytree(cloud.data, copy)
+        cloud.start()
+        await host.edit("panel-2")
+
+        async def stored() -> bool:
+            return (await table(host, cloud=True)).revision == (await copy_of(host))[1]
+
+        await become("the cloud has it", stored)
+        cloud.stop()
+        shutil.rmtree(cloud.data)
+        shutil.copytree(copy, cloud.data)
+        cloud.start()
+        status = await host.until(lambda status: status.sync_state == group_pb2.SYNC_STATE_DIVERGED)
+        assert any("restored from a copy" in advice for advice in status.advice), status.advice
+        before = await copy_of(host)
+        await start_lineage(host)
+        await host.until(lambda status: status.sync_state == UP_TO_DATE)
+        assert (await table(host, cloud=True)).revision == (await copy_of(host))[1] > before[1]
 
 
 async def test_g8_a_promoted_spare_goes_on_from_its_copy(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_b3_a_push_whose_answer_was_lost_is_known_again() -> None:
         (host(9, 5), cloud(5, mark=99), Divergence.FORKED),
         (host(9, 4), cloud(5), Divergence.FORKED),
         (host(9), cloud(5), Divergence.FORKED),
+        (host(9, 9, stored=9), cloud(5), Divergence.FORKED),
     ],
     ids=[
         "reinstalled",
@@ -80,6 +81,7 @@ def test_b3_a_push_whose_answer_was_lost_is_known_again() -> None:
         "rolled back and edited",
         "a revision that was never sent",
         "nothing was ever sent",
+        "the cloud was restored from a copy",
     ],
 )
 def test_b7_another_configuration_is_never_overwritten(local: LocalCopy, told: CloudCopy, kind: Divergence) -> None:

@@ -165,7 +165,8 @@ class RoleServiceServicer:
         """Streams the group with all its members: once at the start, then whole again after every change.
 
         1. The caller sends its request. 2. The server sends the state. 3. It sends the state again at every change;
-        changes that come together may be sent as one. 4. It ends only with an error: UNAVAILABLE when it stops, or the
+        changes that come together may be sent as one. Numbers of alarms, ages and times of contact are those of that
+        moment, and are not sent again when only they change: ListMembers tells them. 4. It ends only with an error: UNAVAILABLE when it stops, or the
         errors of ListMembers. Open it again then; nothing is missed, for every message is whole.
 
         Callers: receiver; the cloud's operators; at a receiver: viewer. Idempotent.

@@ -83,6 +83,7 @@ class Pusher:
         self._told: CloudCopy | None = None
         self._news = False
         self._ask = False
+        self._anew = False
         self._could = False
         self._failures = 0
         self._state: group_pb2.SyncState.ValueType = group_pb2.SYNC_STATE_UNSPECIFIED
@@ -122,12 +123,18 @@ class Pusher:
             ),
         )
         self._news = True
-        # The same once more: the cloud found some of it damaged (B5).
-        self._ask = self._ask or (before is not None and _place(before) == _place(self._told))
+        # After a break: it may have been restored from a copy since (B7). The same once more: the cloud found some of
+        # it damaged (B5).
+        self._ask = self._ask or self._anew or (before is not None and _place(before) == _place(self._told))
+        self._anew = False
         if self._state == group_pb2.SYNC_STATE_DIVERGED:
             # An operator may have put it right.
             self._restarted.set()
         self._wake.set()
+
+    def lost(self) -> None:
+        """The cloud tells nothing for now: what it tells first when it is back is asked about."""
+        self._anew = True
 
     def restart(self) -> None:
         """The role, or the way to the cloud, changed: ask the cloud anew what it has."""

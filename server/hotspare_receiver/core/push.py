@@ -167,6 +167,12 @@ def _diverged(local: LocalCopy, cloud: CloudCopy) -> Diverged | None:
             Divergence.BEHIND,
             f"the cloud has revision {cloud.revision} and this host only {local.revision}: restore from the cloud",
         )
+    if cloud.revision < local.stored and not _sent(local, cloud):
+        return Diverged(
+            Divergence.FORKED,
+            f"the cloud has revision {cloud.revision} again, though it had {local.stored}: it was restored from a "
+            "copy. Start a new lineage to keep what is here, or restore from the cloud",
+        )
     if not _sent(local, cloud):
         return Diverged(
             Divergence.FORKED,

@@ -5,7 +5,7 @@ every side stores. A deleted one stays as a row without contents, for its deleti
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,7 +41,8 @@ class ConfigurationStore:
         self._database = database
         self._on_change: Callable[[], None] = lambda: None
         self.head: Head = database.read_now(read_head)
-        self.kinds: tuple[KindState, ...] = database.read_now(_kind_states)
+        self.counts: Mapping[RecordKind, int] = database.read_now(_counts)
+        """How many records there are of each kind; those of `head`."""
 
     def listen(self, on_change: Callable[[], None]) -> None:
         """Have `on_change` called when the records here are, or may be, others: after an edit, a sync, a restore."""
@@ -56,16 +57,16 @@ class ConfigurationStore:
             HotspareError: DISK_LOW, STORE_FAILED.
         """
 
-        def work(connection: sqlite3.Connection) -> tuple[Result, Head]:
+        def work(connection: sqlite3.Connection) -> tuple[Result, Head, Mapping[RecordKind, int]]:
             draft = Draft(connection, operator, now)
             result = change(draft)
-            return result, draft.finish()
+            return result, draft.finish(), _counts(connection)
 
-        found: tuple[Result, Head] = await self._database.write(work)
-        result, head = found
+        found: tuple[Result, Head, Mapping[RecordKind, int]] = await self._database.write(work)
+        result, head, counts = found
         # Answers of two edits may come in either order.
         if head.revision > self.head.revision:
-            self.head = head
+            self.head, self.counts = head, counts
             self._on_change()
         return result
 
@@ -119,21 +120,25 @@ class ConfigurationStore:
         found: tuple[Head, Digests] = await self._database.read(work)
         return found
 
-    async def refresh(self) -> tuple[KindState, ...]:
-        """Read the state of all kinds anew, for the backup table; `kinds` has it then too."""
+    async def kinds(self) -> tuple[KindState, ...]:
+        """The state of all kinds, for the backup table."""
 
         def work(connection: sqlite3.Connection) -> tuple[KindState, ...]:
             with _one_view(connection):
                 return _kind_states(connection)
 
-        self.kinds = await self._database.read(work)
-        return self.kinds
+        found: tuple[KindState, ...] = await self._database.read(work)
+        return found
 
     async def reload(self) -> None:
-        """Read head and kinds anew, after something else than an edit wrote the copy."""
-        self.head = (await self.standing())[0]
+        """Read head and counts anew, after something else than an edit wrote the copy."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Head, Mapping[RecordKind, int]]:
+            with _one_view(connection):
+                return read_head(connection), _counts(connection)
+
+        self.head, self.counts = await self._database.read(work)
         self._on_change()
-        await self.refresh()
 
 
 @contextmanager
@@ -144,6 +149,12 @@ def _one_view(connection: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         connection.execute("COMMIT")
+
+
+def _counts(connection: sqlite3.Connection) -> Mapping[RecordKind, int]:
+    found = connection.execute("SELECT kind, sum(count) AS count FROM bucket GROUP BY kind")
+    counts = {row["kind"]: row["count"] for row in found}
+    return {kind: counts.get(int(kind), 0) for kind in RecordKind}
 
 
 def _kind_states(connection: sqlite3.Connection) -> tuple[KindState, ...]:
