@@ -246,12 +246,14 @@ async def test_b7_a_host_is_told_that_the_cloud_was_restored_to_an_older_revisio
         copy = tmp_path / "copy"
         shutil.copytree(cloud.data, copy)
         cloud.start()
-        await host.edit("panel-2")
 
         async def stored() -> bool:
             return (await table(host, cloud=True)).revision == (await copy_of(host))[1]
 
-        await become("the cloud has it", stored)
+        # Several, so that the watch has told of newer ones too.
+        for number in range(2, 6):
+            await host.edit(f"panel-{number}")
+            await become("the cloud has it", stored)
         cloud.stop()
         shutil.rmtree(cloud.data)
         shutil.copytree(copy, cloud.data)
