@@ -35,6 +35,11 @@ class CliError(Exception):
         self._answer = answer
 
     @property
+    def reason(self) -> Reason | None:
+        """The server's reason, where it gave one of the contract."""
+        return self._answer.reason if self._answer is not None else None
+
+    @property
     def clears(self) -> str | None:
         """What the call would clear, where it was refused only because nobody had confirmed that (X4)."""
         if self._answer is None or self._answer.reason is not Reason.CONFIRMATION_REQUIRED:

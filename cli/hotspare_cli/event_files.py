@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -22,8 +21,6 @@ from hotspare_cli.session import Session
 
 _PIECE = 256 * 1024
 """Bytes of a piece; the contract allows 1 MiB."""
-_LONG = 1000
-"""Lines from which on somebody would wonder how far it is."""
 
 
 async def send_file(
@@ -33,21 +30,27 @@ async def send_file(
     dry_run: bool,
     replace_all: bool,
     timeout: float,
-    progress: Callable[[int], None] = lambda _lines: None,
+    progress: Callable[[int, int | None], None] = lambda _lines, _total: None,
 ) -> ImportEventsResponse:
-    """Import the file, or only check it; return the last message, with the result. `progress` gets lines checked.
+    """Import the file, or only check it; return the last message, with the result.
+
+    `progress` gets how many lines were checked, and of how many once the whole file is on its way.
 
     Raises:
         CliError: the file can't be read, or the call failed.
     """
     failed: list[OSError] = []
+    lines, whole = 0, False
 
     def requests(file: BinaryIO) -> Iterator[ImportEventsRequest]:
+        nonlocal lines, whole
         options = ImportEventsRequest.Options(dry_run=dry_run, replace_all=replace_all)
         yield ImportEventsRequest(options=options)
         try:
             while piece := file.read(_PIECE):
+                lines += piece.count(b"\n")
                 yield ImportEventsRequest(data=piece)
+            whole = True
         except OSError as problem:
             # Not a plain end: the server would take what it has for the whole file.
             failed.append(problem)
@@ -60,7 +63,7 @@ async def send_file(
             async with aclosing(stream) as responses:
                 async for last in responses:
                     if last.HasField("progress"):
-                        progress(last.progress.lines)
+                        progress(last.progress.lines, lines if whole else None)
         except grpc.aio.AioRpcError as error:
             raise session.explain(error) from None
         except asyncio.CancelledError:
@@ -128,27 +131,6 @@ class NewFile:
 
     def _full(self, problem: OSError) -> CliError:
         return CliError(f"{self._path} can't be written: {problem.strerror}.", "Make room on that disk, and repeat it.")
-
-
-class ProgressLine:
-    """How far an import is, on a line of the terminal that is written over; nowhere without a terminal."""
-
-    def __init__(self) -> None:
-        self._shown = False
-
-    def show(self, lines: int) -> None:
-        """Tell how many lines were checked."""
-        if lines >= _LONG and sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{lines:,} lines checked")
-            sys.stderr.flush()
-            self._shown = True
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._shown = False
 
 
 @contextlib.contextmanager

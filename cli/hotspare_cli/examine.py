@@ -22,6 +22,7 @@ from hotspare_cli.errors import CliError
 from hotspare_cli.options import Target
 from hotspare_cli.probe import Probe, speaks_tls
 from hotspare_cli.session import Session, ask, channel_tls
+from hotspare_cli.watching import ask_the_cloud
 from hotspare_rpc.address import Address, AddressError, parse_address
 from hotspare_rpc.tls import ChannelTls
 from hotspare_rpc.version import SOFTWARE_VERSION
@@ -61,7 +62,7 @@ def examine(target: Target) -> list[Check]:
         told = [wrong("token", token.what.rstrip("."), token.hint), skipped("all else", "they need a token")]
         return [*checks, *version_check(opened, SOFTWARE_VERSION), *told]
     if opened.component != COMPONENT_RECEIVER:
-        advice = "Name a receiver: each is asked with its own token. `alarm send` goes to the cloud."
+        advice = "Name a receiver: each is asked with its own token. `account` and `operator` go to a cloud."
         return [*checks, wrong("server", f"{address} is no receiver", advice)]
     told_all = ask(target, lambda session: _ask_all(session, opened))
     return [*checks, *_judge(told_all, target, address)]
@@ -126,7 +127,9 @@ async def _open_version(session: Session) -> CheckVersionResponse:
 
 async def _ask_all(session: Session, opened: CheckVersionResponse) -> _Told:
     async def status() -> ReceiverStatus:
-        return (await session.call(session.receiver.GetStatus, GetStatusRequest())).status
+        told = (await session.call(session.receiver.GetStatus, GetStatusRequest())).status
+        await ask_the_cloud(session, told)
+        return told
 
     async def settings() -> ReceiverSettings:
         return (await session.call(session.receiver.GetSettings, GetSettingsRequest())).settings

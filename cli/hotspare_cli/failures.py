@@ -15,13 +15,16 @@ from hotspare_rpc.errors import describe, from_rpc_error
 Hints: TypeAlias = Mapping[str, str]
 """What to do, by reason or name of a code, in a command that knows better than the general tables."""
 
-_CHECK_SERVER = "Check --server (or HOTSPARE_SERVER), that the server runs, and the firewalls between."
+_CHECK_SERVER = (
+    "Check the address (--server, HOTSPARE_SERVER, or hotspare context show), that the server runs, and the firewalls "
+    "between."
+)
 _TLS_MARKS = ("ssl", "tls", "handshake", "certificate")
 _BY_CODE: Mapping[grpc.StatusCode, str] = {
     grpc.StatusCode.UNAVAILABLE: f"{_CHECK_SERVER} A server with TLS on loopback needs --tls-ca.",
     grpc.StatusCode.DEADLINE_EXCEEDED: "Repeat it, with a longer --timeout if server or network are slow.",
     grpc.StatusCode.UNIMPLEMENTED: (
-        "Is --server what you meant? `alarm send` goes to the cloud, all others go to a receiver."
+        "Is --server what you meant? `alarm send`, `account` and `operator` go to the cloud, all others to a receiver."
     ),
     grpc.StatusCode.UNAUTHENTICATED: "Check the token file: it must be of this receiver, and not revoked.",
     grpc.StatusCode.PERMISSION_DENIED: "Use a token of a higher role.",

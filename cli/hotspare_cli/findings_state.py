@@ -358,8 +358,11 @@ def alarms_wait_at_cloud(seen: Seen) -> Found:
     if not seen.current or not group.working_receiver_id or any(alarms_wait_here(seen)):
         return
     oldest = time(group.backlog_oldest_time) if group.HasField("backlog_oldest_time") else None
-    if group.backlog and oldest is not None and seen.now - oldest > LATE:
-        age = span(seen.now - oldest)
+    # By the time when it was told: what waited then may have gone long since.
+    told = time(seen.status.group_time) if seen.status.HasField("group_time") else None
+    age_then = (told or seen.now) - oldest if oldest is not None else timedelta(0)
+    if group.backlog and age_then > LATE:
+        age = span(age_then)
         yield {"waiting": _alarms(group.backlog), "age": age, "who": seen.names.of(group.working_receiver_id)}
 
 

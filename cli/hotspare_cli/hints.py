@@ -163,7 +163,7 @@ HINTS: Mapping[Reason, Hint] = {
     Reason.SHUTTING_DOWN: Hint("The server is stopping: repeat the command when it runs again."),
     Reason.STORE_FAILED: Hint("Look at the disk and the log of the server; it has to be started again."),
     Reason.NOT_SERVED: Hint(
-        "Is --server what you meant? `alarm send` goes to the cloud, all others go to a receiver. "
+        "Is --server what you meant? `alarm send`, `account` and `operator` go to the cloud, all others to a receiver. "
         "Or a newer release is needed: hotspare version."
     ),
     Reason.INTERNAL: Hint(
@@ -179,6 +179,14 @@ THROUGH_RECEIVER: Mapping[str, str] = {
     )
 }
 """Hints for calls that a receiver passes on to its cloud: there two of them take credentials."""
+
+AT_CLOUD: Mapping[str, str] = {
+    Reason.INVALID_CREDENTIALS: (
+        "Check the token file: it must be of this cloud, and not revoked. "
+        "Who has its data folder finds the first one there, in operator.token."
+    )
+}
+"""Hints for calls of a cloud's operator."""
 
 _KEY = re.compile(r"\{(\w+)\}")
 _COMMAND = "…."

@@ -1,7 +1,7 @@
 """The parts of a screen, without any terminal: what views make, and tests look at."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
 
@@ -43,6 +43,20 @@ class Grid:
     rows: tuple[tuple[CellLike, ...], ...]
     title: str = ""
     empty: str = "none"
+    below: tuple[str, ...] = ()
+    """Columns that stand in a line below each row where the terminal is too narrow for all: as few as do, these first
+    ones first."""
+    wraps: tuple[str, ...] = ()
+    """Columns of sentences, which may be broken into lines."""
+
+    def of(self, names: Iterable[str]) -> "Grid":
+        """The same with these columns alone."""
+        places = [self.columns.index(name) for name in names]
+        return replace(
+            self,
+            columns=tuple(self.columns[place] for place in places),
+            rows=tuple(tuple(row[place] for place in places) for row in self.rows),
+        )
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,17 @@ def cell(value: CellLike) -> Cell:
     return value if isinstance(value, Cell) else Cell(value)
 
 
-def grid(columns: Iterable[str], rows: Iterable[Iterable[CellLike]], *, title: str = "", empty: str = "none") -> Grid:
-    """A Grid of any iterables."""
-    return Grid(tuple(columns), tuple(tuple(row) for row in rows), title, empty)
+def grid(
+    columns: Iterable[str],
+    rows: Iterable[Iterable[CellLike]],
+    *,
+    title: str = "",
+    empty: str = "none",
+    below: Iterable[str] = (),
+    wraps: Iterable[str] = (),
+) -> Grid:
+    """A Grid of any iterables; of `below` and `wraps` what is no column is passed over."""
+    named = tuple(columns)
+    lines = tuple(tuple(row) for row in rows)
+    kept = (tuple(name for name in names if name in named) for names in (below, wraps))
+    return Grid(named, lines, title, empty, *kept)

@@ -1,6 +1,7 @@
 """The command line `hotspare`: options that all commands share, the one place where errors become text."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 import click
 
+from hotspare_cli.commands.accounts import account
+from hotspare_cli.commands.alarm_replay import replay
+from hotspare_cli.commands.alarm_test import test as alarm_test
 from hotspare_cli.commands.alarms import alarm
 from hotspare_cli.commands.backup import backup
 from hotspare_cli.commands.calls import call, describe
@@ -21,6 +25,8 @@ from hotspare_cli.commands.group import members, status
 from hotspare_cli.commands.group_settings import group
 from hotspare_cli.commands.membership import disable, enable, member
 from hotspare_cli.commands.moves import history, pause, resume, switchover
+from hotspare_cli.commands.operators import operator
+from hotspare_cli.commands.output_update import update as output_update
 from hotspare_cli.commands.outputs import output
 from hotspare_cli.commands.records import record_groups
 from hotspare_cli.commands.settings import settings
@@ -29,6 +35,7 @@ from hotspare_cli.commands.tokens import token
 from hotspare_cli.commands.version import print_own_version, upgrade, version
 from hotspare_cli.errors import CliError, ExitCode
 from hotspare_cli.examples import attach
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.options import FILE, Target
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS
@@ -49,7 +56,11 @@ Exit status: 0 fine, 1 refused, 2 wrong usage, 3 no connection or answer, 4 not 
 _WORDS = "hotspare_cli.words"
 
 
-class _InOrder(click.Group):
+class _PipeClosed(Exception):
+    """Who read the output has seen enough."""
+
+
+class _InOrder(HelpfulGroup):
     """Lists its commands as they were added: what is asked every day comes first."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -62,6 +73,13 @@ class _InOrder(click.Group):
         ctx.meta[_WORDS] = tuple(args)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises _PipeClosed in place of the error that click would make a refusal of."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _PipeClosed from None
+
 
 @click.group(
     cls=_InOrder,
@@ -73,7 +91,7 @@ class _InOrder(click.Group):
     type=ADDRESS,
     envvar="HOTSPARE_SERVER",
     show_envvar=True,
-    help="The receiver to ask; for `alarm send`, the cloud.",
+    help="The receiver to ask; for `alarm send`, `account` and `operator`, the cloud.",
 )
 @click.option(
     "--token-file",
@@ -149,7 +167,10 @@ def hotspare(
 
 
 _RECORDS = record_groups()
+alarm.add_command(replay)
 alarm.add_command(tail)
+alarm.add_command(alarm_test)
+output.add_command(output_update)
 _RECORDS["device"].add_command(rotate_key)
 _RECORDS["device"].add_command(device_dc09)
 _RECORDS["event"].add_command(import_)
@@ -159,6 +180,7 @@ _COMMANDS = (
     *(status, doctor, members, history, switchover, pause, resume, group),
     *(settings, output, enable, disable, member),
     *(*_RECORDS.values(), backup, alarm, token, version, upgrade),
+    *(account, operator),
     *(call, describe, context, completion),
 )
 for _command in _COMMANDS:
@@ -181,6 +203,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         click.echo("Interrupted.", err=True)
         return ExitCode.INTERRUPTED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.REFUSED
     return result if isinstance(result, int) else ExitCode.FINE
 
 
@@ -188,4 +212,16 @@ def main() -> None:
     """The console script."""
     # Its C core writes on stderr of its own accord; what it has to say is in the error that we show.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    sys.exit(run())
+    try:
+        status = run()
+        # Here, and not at Python's end, which would complain.
+        sys.stdout.flush()
+    except (BrokenPipeError, _PipeClosed):
+        # `hotspare history | head`: end as every command in a pipe does.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+        raise
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        status = ExitCode.INTERRUPTED
+    sys.exit(status)

@@ -1,7 +1,7 @@
 """What the commands share: where to call and as whom, the form of the output, the question before a loss."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -72,7 +72,19 @@ class Target:
             tls_ca=self.tls_ca or one.tls_ca,
             tls_cert=self.tls_cert or one.tls_cert,
             tls_key=self.tls_key or one.tls_key,
+            context=name,
         )
+
+    def called(self) -> str:
+        """The server as people know it: its address, and the context's name where that told it. Empty: none is named.
+
+        Raises:
+            CliError: as resolved.
+        """
+        found = self.resolved()
+        if found.server is None:
+            return ""
+        return f"{found.context}, {found.server}" if self.server is None else str(found.server)
 
     def deadline(self, contract: float) -> float:
         """Seconds for a call that the contract gives that long, such as one that hands the work over first."""
@@ -108,6 +120,50 @@ def output_option(command: Command) -> Command:
         show_default=True,
         callback=lambda _context, _option, value: OutputForm(value),
         help="The form of the output; json and yaml hold the whole response.",
+    )(command)
+
+
+SCREENFUL = 100
+"""Of a list that is newest first so many are shown on a terminal, unless somebody wishes otherwise."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many of a list are wanted, newest first: as told; else on a terminal no more than anybody reads."""
+
+    told: int | None
+    screenful: bool
+
+    @classmethod
+    def of(cls, told: int | None, output: OutputForm) -> "Limit":
+        """As the command line tells."""
+        return cls(told, told is None and output is OutputForm.TABLE and sys.stdout.isatty())
+
+    @property
+    def asked(self) -> int | None:
+        """So many are fetched: one more than shown where nobody told, to know whether there are more. None: all."""
+        return SCREENFUL + 1 if self.screenful else self.told
+
+    def enough(self, found: Sized) -> bool:
+        """Whether these are as many as are asked for."""
+        return self.asked is not None and len(found) >= self.asked
+
+    def cut(self, found: Any) -> bool:
+        """Leave as many as are shown; whether it is to be told that there are more."""
+        shown = SCREENFUL if self.screenful else self.told
+        more = self.screenful and len(found) > SCREENFUL
+        if shown is not None:
+            del found[shown:]
+        return more
+
+
+ONLY_THE_NEWEST = f"Only the newest {SCREENFUL} are shown. Others: --limit N, --since SPAN."
+
+
+def watch_option(command: Command) -> Command:
+    """Add `--watch`: the same again and again, by `repeated`."""
+    return click.option(
+        "--watch", is_flag=True, help="Look again every 2 s, until Ctrl-C; with json: a line a change."
     )(command)
 
 
@@ -148,5 +204,13 @@ def confirm(effect: str, *, yes: bool) -> None:
         return
     if not on_terminal():
         raise usage_error(effect, "Without a terminal nobody can be asked: repeat it with --yes.")
-    if not click.confirm(f"{effect} Go on?", err=True):
+    if not click.confirm(f"{_where()}{effect} Go on?", err=True):
         raise CliError("Nothing was changed.", "Answer y to go on.")
+
+
+def _where() -> str:
+    """Which server it is about: who has several contexts is easily at the wrong one."""
+    context = click.get_current_context(silent=True)
+    target = context.find_object(Target) if context is not None else None
+    server = target.called() if target is not None else ""
+    return f"{server}: " if server else ""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -60,9 +60,16 @@ def numbered(first: Alarm, count: int) -> Iterator[Alarm]:
 
 
 async def publish(
-    session: Session, alarms: Iterable[Alarm], tally: Tally, *, rate: float | None, patience: float
+    session: Session,
+    alarms: Iterable[Alarm],
+    tally: Tally,
+    *,
+    rate: float | None,
+    patience: float,
+    progress: Callable[[int], None] = lambda _done: None,
 ) -> None:
-    """Publish the alarms in their order (A3), at most `rate` a second, and keep the tally.
+    """Publish the alarms in their order (A3), at most `rate` a second, and keep the tally; `progress` gets how many
+    are behind it.
 
     Each may take `patience` seconds with all its attempts. What is wrong with one alarm alone is counted, and
     the next is sent; anything else ends the run, for the later ones would meet with the same and must not
@@ -71,6 +78,7 @@ async def publish(
     loop = asyncio.get_running_loop()
     begin = loop.time()
     for index, alarm in enumerate(alarms):
+        progress(index)
         if rate is not None:
             await asyncio.sleep(begin + index / rate - loop.time())
         try:

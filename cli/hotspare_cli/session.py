@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 import grpc
 from google.protobuf.message import Message
 
+from hotspare.v1.account_service_pb2_grpc import AccountServiceStub
 from hotspare.v1.alarm_feed_service_pb2_grpc import AlarmFeedServiceStub
 from hotspare.v1.alarm_pull_service_pb2_grpc import AlarmPullServiceStub
 from hotspare.v1.alarm_service_pb2_grpc import AlarmServiceStub
@@ -19,12 +20,14 @@ from hotspare.v1.version_service_pb2_grpc import VersionServiceStub
 from hotspare_cli.errors import CliError, usage_error
 from hotspare_cli.failures import Hints, failure
 from hotspare_cli.options import Target
+from hotspare_cli.progress import telling
 from hotspare_rpc.address import Address
 from hotspare_rpc.channel import open_channel
 from hotspare_rpc.credentials import BearerToken, MetadataPairs
 from hotspare_rpc.tls import ChannelTls, TlsError
 
 if TYPE_CHECKING:  # they exist for checkers of types alone
+    from hotspare.v1.account_service_pb2_grpc import AccountServiceAsyncStub
     from hotspare.v1.alarm_feed_service_pb2_grpc import AlarmFeedServiceAsyncStub
     from hotspare.v1.alarm_pull_service_pb2_grpc import AlarmPullServiceAsyncStub
     from hotspare.v1.alarm_service_pb2_grpc import AlarmServiceAsyncStub
@@ -69,6 +72,8 @@ class Session:
         self._timeout = timeout
         self._hints = hints
         self._words = words
+        self.tells_waiting = True
+        """Whether a call that lasts is told of on the terminal; not where something else is drawn there."""
 
     @property
     def channel(self) -> grpc.aio.Channel:
@@ -121,6 +126,11 @@ class Session:
         return AlarmServiceStub(self._channel)
 
     @cached_property
+    def accounts(self) -> "AccountServiceAsyncStub":
+        """The accounts and the operators of a cloud."""
+        return AccountServiceStub(self._channel)
+
+    @cached_property
     def versions(self) -> "VersionServiceAsyncStub":
         """What every server tells of itself."""
         return VersionServiceStub(self._channel)
@@ -137,8 +147,12 @@ class Session:
         Raises:
             CliError: it failed.
         """
+        timeout = self._timeout if timeout is None else timeout
+        call = self.attempt(method, request, timeout=timeout)
         try:
-            return await self.attempt(method, request, timeout=self._timeout if timeout is None else timeout)
+            if self.tells_waiting:
+                return await telling(f"Waiting for {self._server}", call, longest=timeout)
+            return await call
         except grpc.aio.AioRpcError as error:
             raise self.explain(error) from None
 

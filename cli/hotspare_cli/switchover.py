@@ -19,6 +19,7 @@ from hotspare.v1.role_service_pb2 import (
 )
 from hotspare_cli.errors import CliError, ExitCode, usage_error
 from hotspare_cli.naming import Names, called
+from hotspare_cli.progress import telling
 from hotspare_cli.session import Session
 from hotspare_cli.words import number, role_word, span, word
 
@@ -111,7 +112,8 @@ async def hand_over(
     begun()
     # After drain_timeout a hand-over goes on as a loss, so there is news by then.
     patience = settings.drain_timeout.ToTimedelta().total_seconds() + timeout
-    response.group.CopyFrom(await until_it_works(session, target, response.group, patience=patience))
+    works = until_it_works(session, target, response.group, patience=patience)
+    response.group.CopyFrom(await telling(f"Until {called(target)} works", works, longest=patience))
     return response, timedelta(seconds=loop.time() - begin)
 
 

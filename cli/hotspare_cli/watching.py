@@ -15,7 +15,7 @@ from hotspare.v1.receiver_service_pb2 import (
     WatchStatusRequest,
     WatchStatusResponse,
 )
-from hotspare.v1.role_service_pb2 import ListTransitionsRequest
+from hotspare.v1.role_service_pb2 import ListMembersRequest, ListTransitionsRequest
 from hotspare_cli.errors import CliError
 from hotspare_cli.session import Session
 
@@ -26,6 +26,8 @@ _MOVES_TIMEOUT = 2.0
 _REDRAW = 1.0
 _LEAST_PAUSE = 0.2
 _RECONNECT = 1.0
+_REFRESH = 2.0
+"""Seconds between two questions to the cloud, while a screen is drawn again and again."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Moment:
 async def look(session: Session, *, with_moves: bool) -> Moment:
     """The state now. Raises CliError when the receiver does not tell it."""
     response = await session.call(session.receiver.GetStatus, GetStatusRequest())
+    await ask_the_cloud(session, response.status)
     return Moment(response.status, await _moves(session, response.status) if with_moves else None)
 
 
@@ -73,6 +76,7 @@ async def follow(session: Session, tell: Callable[[Moment], None], *, with_moves
             if reading.done():
                 reading.result()
             changed.clear()
+            await followed.refresh()
             if followed.moment is not None:
                 tell(followed.moment)
             # At most ten changes a second come; nobody reads so fast.
@@ -89,6 +93,7 @@ class _Followed:
     with_moves: bool
     tell: Callable[[Moment], None]
     moment: Moment | None = None
+    refresh_at: float = 0.0
 
     async def read(self) -> None:
         """Keep `moment` up to date; ends with an error alone."""
@@ -115,9 +120,34 @@ class _Followed:
             moves = await _moves(self.session, now)
         self._set(Moment(now, moves))
 
+    async def refresh(self) -> None:
+        """Ask the cloud anew, now and then."""
+        if self.moment is None or self.moment.problem or asyncio.get_running_loop().time() < self.refresh_at:
+            return
+        self.refresh_at = asyncio.get_running_loop().time() + _REFRESH
+        await ask_the_cloud(self.session, self.moment.status)
+
     def _set(self, moment: Moment) -> None:
         self.moment = moment
         self.tell(moment)
+
+
+async def ask_the_cloud(session: Session, status: ReceiverStatus) -> None:
+    """Put the group as it is now in the place of the one that the receiver was told last.
+
+    It is told at changes of members and moves alone: how many alarms wait at the cloud may be from long before. Where
+    the cloud does not answer soon, the status stays as it is.
+    """
+    session.tells_waiting = False
+    if not (status.cloud.connected and status.HasField("group")):
+        return
+    with suppress(CliError):
+        now = await session.call(session.roles.ListMembers, ListMembersRequest(), timeout=_MOVES_TIMEOUT)
+        if not now.next_page_token and now.HasField("group"):
+            status.group.CopyFrom(now.group)
+            del status.members[:]
+            status.members.extend(now.members)
+            status.group_time.GetCurrentTime()
 
 
 async def _moves(session: Session, status: ReceiverStatus) -> tuple[Transition, ...] | None:

@@ -63,8 +63,8 @@ async def test_d1_what_is_not_named_stays(server: Script) -> None:
 @pytest.mark.full
 async def test_d1_clear_text_and_the_key_are_taken_back(server: Script) -> None:
     has(server, account="AAA", clear_allowed=True)
-    assert (await server.run("device", "dc09", "panel-1", "--clear", "no", "--no-key")).code == 0
-    assert (await server.run("device", "dc09", "panel-1", "--off")).code == 0
+    assert (await server.run("device", "dc09", "panel-1", "--clear", "no", "--no-key", "--yes")).code == 0
+    assert (await server.run("device", "dc09", "panel-1", "--off", "--yes")).code == 0
     changed, off = server.requests("UpdateDevice")
     assert (changed.device.dc09, changed.dc09_key) == (Dc09Access(account="AAA"), b"")
     assert changed.HasField("dc09_key")

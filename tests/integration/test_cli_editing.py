@@ -210,7 +210,7 @@ async def test_a_refusal_leaves_no_empty_key_file(server: Script, tmp_path: Path
 async def test_a_rotated_key_is_handed_over_the_same_way(server: Script, tmp_path: Path) -> None:
     server.answers["RotateDeviceKey"] = RotateDeviceKeyResponse(device=Device(device_id="panel-1"), device_key=KEY)
     out = tmp_path / "panel.key"
-    assert (await server.run("device", "rotate-key", "panel-1", "--key-out", str(out))).code == 0
+    assert (await server.run("device", "rotate-key", "panel-1", "--yes", "--key-out", str(out))).code == 0
     assert out.read_text() == f"{KEY}\n"
 
 

@@ -21,6 +21,8 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from hotspare.v1 import (
+    account_service_pb2,
+    account_service_pb2_grpc,
     alarm_feed_service_pb2,
     alarm_feed_service_pb2_grpc,
     alarm_pull_service_pb2,
@@ -52,6 +54,11 @@ LONGEST_RUN = 30.0
 Answer = Message | Exception | Callable[[Any], Any]
 
 _SERVICES: tuple[tuple[Any, type, ServiceDescriptor], ...] = (
+    (
+        account_service_pb2_grpc.add_AccountServiceServicer_to_server,
+        account_service_pb2_grpc.AccountServiceServicer,
+        account_service_pb2.DESCRIPTOR.services_by_name["AccountService"],
+    ),
     (
         receiver_service_pb2_grpc.add_ReceiverServiceServicer_to_server,
         receiver_service_pb2_grpc.ReceiverServiceServicer,
@@ -155,15 +162,14 @@ class Script:
         self, *arguments: str, answer: str = "", environment: dict[str, str] | None = None
     ) -> Result:
         """Run `hotspare` on a terminal, at which `answer` is typed; all that it printed is in `out`."""
-        whole = self.environment() | (environment or {})
-        return await asyncio.to_thread(_run_on_terminal, arguments, whole, answer)
+        return await run_on_terminal(*arguments, answer=answer, environment=self.environment() | (environment or {}))
 
 
 @asynccontextmanager
 async def scripted_server(
     folder: Path, tls: ServerTls | None = None, listen: str = "127.0.0.1:0"
 ) -> AsyncIterator[Script]:
-    """Serve all services of a receiver, and the one of the cloud, on a port of the system's choice if none is told."""
+    """Serve all services of a receiver, and those of the cloud, on a port of the system's choice if none is told."""
     script = Script(folder)
     server = RpcServer(parse_address(listen), tls, CollectorRegistry())
     for adder, base, descriptor in _SERVICES:
@@ -262,6 +268,11 @@ async def finish(process: asyncio.subprocess.Process) -> Result:
 async def run_cli(*arguments: str, environment: dict[str, str] | None = None) -> Result:
     """Run `hotspare` without a terminal."""
     return await finish(await start_cli(*arguments, environment=environment or {}))
+
+
+async def run_on_terminal(*arguments: str, environment: dict[str, str], answer: str = "") -> Result:
+    """Run `hotspare` on a terminal, at which `answer` is typed; all that it printed is in `out`."""
+    return await asyncio.to_thread(_run_on_terminal, arguments, environment, answer)
 
 
 async def run_inside(*arguments: str, environment: dict[str, str]) -> Result:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hotspare.v1.receiver_service_pb2 import (
     WatchStatusRequest,
     WatchStatusResponse,
 )
-from hotspare.v1.role_service_pb2 import GetGroupSettingsResponse, ListTransitionsResponse
+from hotspare.v1.role_service_pb2 import GetGroupSettingsResponse, ListMembersResponse, ListTransitionsResponse
 from hotspare.v1.version_service_pb2 import COMPONENT_CLOUD, COMPONENT_RECEIVER, CheckVersionResponse
 from hotspare_cli.layout import Lines
 from hotspare_cli.options import Target
@@ -279,3 +280,23 @@ async def test_s3_certificates_are_looked_at(tmp_path: Path) -> None:
         none = await plain.run_inside("--tls-ca", str(trusted), "doctor", "-o", "json")
         assert verdicts(none)["server certificate"] == "wrong"
         assert "no TLS with" in none.out
+
+
+async def test_what_waits_at_the_cloud_is_asked_of_it_just_now(server: Script) -> None:
+    """A receiver is told the group at changes alone: what waited then may have gone long since."""
+    old = sound()
+    old.status.group.backlog = 3
+    old.status.group.backlog_oldest_time.FromDatetime(datetime.now(UTC) - timedelta(hours=2))
+    old.status.group_time.FromDatetime(datetime.now(UTC) - timedelta(hours=1))
+    server.answers["GetStatus"] = old
+    before = await server.run_inside("status", "--exit-code")
+    assert (before.code, "3 alarms" in before.out) == (4, True), "the cloud does not tell: what is known is told"
+    now = ListMembersResponse(group=old.status.group, members=old.status.members)
+    now.group.backlog = 0
+    now.group.ClearField("backlog_oldest_time")
+    server.answers["ListMembers"] = now
+    shown = await server.run_inside("status", "--exit-code")
+    assert (shown.code, "Waiting at the cloud  no alarms" in shown.out) == (0, True)
+    assert "Group, as told now" in shown.out
+    as_json = (await server.run_inside("status", "-o", "json")).json()
+    assert as_json["status"]["group"]["backlog"] == "0"

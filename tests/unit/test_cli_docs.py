@@ -102,7 +102,9 @@ def test_the_examples_are_command_lines_that_are_understood(line: str) -> None:
 
 def test_each_command_has_an_example() -> None:
     for name in (*COMMANDS, *OF_KINDS):
-        assert re.search(rf"^(?:\$ )?hotspare (?:--server \S+ )?{name}\b", SECTIONS[name], re.MULTILINE), name
+        assert re.search(rf"^(?:\$ )?hotspare (?:--(?:server|context) \S+ )?{name}\b", SECTIONS[name], re.MULTILINE), (
+            name
+        )
 
 
 def test_exit_statuses_are_told() -> None:

@@ -75,13 +75,19 @@ def completed(line: str, *, environment: dict[str, str] | None = None) -> list[s
     """What bash would be offered behind that line."""
     words = line.split(" ")
     ask = {VARIABLE: "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    code = (
+        "import sys; from hotspare_cli.main import main\n"
+        "try:\n    main()\n"
+        f"finally:\n    print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", "from hotspare_cli.main import main; main()"],
+        [sys.executable, "-c", code],
         env={**os.environ, **ask, **(environment or {})},
         capture_output=True,
         text=True,
         check=True,
     )
+    assert done.stderr.split() == [], "a Tab must not wait for what only calls need"
     return [row.partition(",")[2] for row in done.stdout.split()]
 
 

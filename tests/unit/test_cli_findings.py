@@ -402,3 +402,13 @@ def test_sentences_end_and_the_commands_in_them_exist(row: Row) -> None:
             elif word.startswith("--"):
                 assert word in {name for parameter in command.params for name in parameter.opts}, line
         assert command is not hotspare, line
+
+
+def test_what_waited_at_the_cloud_when_it_was_told_is_judged_by_that_time() -> None:
+    status = sound()
+    status.group.backlog = 1
+    status.group.backlog_oldest_time.FromDatetime(NOW - timedelta(hours=1, seconds=2))
+    status.group_time.FromDatetime(NOW - timedelta(hours=1))
+    assert findings(status, NOW) == ()
+    status.group_time.FromDatetime(NOW)
+    assert [one.topic for one in findings(status, NOW)] == [Topic.ALARMS]

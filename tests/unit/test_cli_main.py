@@ -1,6 +1,7 @@
 """The command line itself: instant, sparing with imports, strict with its arguments, quiet about secrets."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,35 +223,6 @@ def test_settings_set_without_a_setting_changes_nothing(of: str, capsys: pytest.
     assert "No setting was named" in two_lines(capsys)[0]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["disable"],
-        ["switchover", "--to", "spare1"],
-        ["pause"],
-        ["member", "remove", "spare1"],
-        ["enable", "--role", "host", "--promote"],
-        *([kind.name, "delete", "panel-1"] for kind in KINDS),
-        ["event", "import", "events.csv", "--replace-all"],
-        ["backup", "restore"],
-        ["backup", "restore", "4"],
-        ["backup", "restore", "--new-lineage"],
-        ["backup", "start-lineage"],
-        ["output", "delete", "main"],
-        ["token", "revoke", "old"],
-    ],
-    ids=" ".join,
-)
-def test_x4_dangerous_verbs_tell_their_effect_and_need_yes_without_a_terminal(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("HOTSPARE_SERVER", "127.0.0.1:1")
-    assert run(arguments) == ExitCode.USAGE
-    what, hint = two_lines(capsys)
-    assert what.startswith("Error: This ")
-    assert "--yes" in hint
-
-
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "2h ago", "", "0001-01-01T00:00:00+14:00"])
 @pytest.mark.parametrize("option", ["--since", "--until"])
 def test_history_tells_times_that_are_none(option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,3 +288,14 @@ def test_a_key_file_that_exists_is_refused_before_anything_is_asked(
 def test_its_own_version_needs_no_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("hotspare ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("stauts", "status"), ("tail", "alarm tail"), ("rotate-key", "device rotate-key"), ("help", "--help")],
+)
+def test_a_mistyped_word_is_told_with_what_it_may_have_meant(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([typed, "x"]) == ExitCode.USAGE
+    assert re.search(rf"Did you mean:? .*{meant}", capsys.readouterr().err)

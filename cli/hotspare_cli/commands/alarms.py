@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hotspare_cli.alarm_keys import canonical_id, number_and_id
 from hotspare_cli.errors import CliError, usage_error
 from hotspare_cli.files import read_secret
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.moments import moment
-from hotspare_cli.options import FILE, OutputForm, Target, output_option
+from hotspare_cli.options import FILE, Limit, OutputForm, Target, output_option, watch_option
 
 if TYPE_CHECKING:
     from hotspare.v1.alarm_pb2 import Alarm
@@ -20,10 +22,9 @@ _DEVICE_CREDENTIALS = (
     "Check --arc-id, --device and the key file. "
     "The cloud knows a new device a few seconds after it was created on the host."
 )
-_MAY_BE_SENT = "It may be on its way all the same: hotspare alarm rejected lists it no more then."
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def alarm() -> None:
     """Alarms: list and show them, or send some.
 
@@ -39,7 +40,12 @@ def alarm() -> None:
     "--since", metavar="TIME|SPAN", help="Only received from then on: 2026-11-22T16:04:26Z, or so long ago: 2h."
 )
 @click.option("--until", metavar="TIME|SPAN", help="Only received before then, given as for --since.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the newest ones, so many. Without it: all.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Only the newest ones, so many. Without it: all; on a terminal 100.",
+)
+@watch_option
 @output_option
 @click.pass_obj
 def list_(
@@ -49,6 +55,7 @@ def list_(
     since: str | None,
     until: str | None,
     limit: int | None,
+    watch: bool,
     output: OutputForm,
 ) -> None:
     """List the alarms that this receiver had, newest first.
@@ -57,11 +64,12 @@ def list_(
     """
     from hotspare.v1.alarm_feed_service_pb2 import ListAlarmsRequest, ListAlarmsResponse
     from hotspare.v1.alarm_pb2 import AlarmState
-    from hotspare_cli.emit import emit
-    from hotspare_cli.session import ask
+    from hotspare_cli import repeated
+    from hotspare_cli.session import Session
     from hotspare_cli.views.alarms import alarms_view
 
-    request = ListAlarmsRequest(device_id=device_id, page_size=min(limit or 1000, 1000))
+    wanted = Limit.of(limit, output)
+    request = ListAlarmsRequest(device_id=device_id, page_size=min(wanted.asked or 1000, 1000))
     if state is not None:
         request.state = AlarmState.Value(f"ALARM_STATE_{state.upper().replace('-', '_')}")
     now = datetime.now(UTC)
@@ -75,12 +83,14 @@ def list_(
         request.end_time.FromDatetime(end)
 
     def enough(merged: ListAlarmsResponse) -> bool:
-        return limit is not None and len(merged.alarms) >= limit
+        return wanted.enough(merged.alarms)
 
-    response = ask(target, lambda session: session.all_pages(session.feed.ListAlarms, request, enough))
-    if limit is not None:
-        del response.alarms[limit:]
-    emit(response, output, alarms_view)
+    async def work(session: Session) -> tuple[ListAlarmsResponse, bool]:
+        request.page_token = ""
+        response = await session.all_pages(session.feed.ListAlarms, request, enough)
+        return response, wanted.cut(response.alarms)
+
+    repeated.show(target, work, lambda seen: alarms_view(*seen), output, watch=watch)
 
 
 @alarm.command("show")
@@ -99,8 +109,7 @@ def show(target: Target, key: str, output: OutputForm) -> None:
     from hotspare_cli.session import ask
     from hotspare_cli.views.alarm_life import life_view
 
-    by_number = re.fullmatch(r"[0-9]{1,19}", key) is not None
-    number, alarm_id = (int(key), "") if by_number else (0, _canonical(key))
+    number, alarm_id = number_and_id(key)
     life = ask(target, lambda session: find_life(session, number, alarm_id))
     emit(life.response(), output, lambda _: life_view(life))
 
@@ -108,9 +117,10 @@ def show(target: Target, key: str, output: OutputForm) -> None:
 @alarm.command("rejected")
 @click.option("--device", "device_id", default="", metavar="ID", help="Only those of this device.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the oldest ones, so many. Without it: all.")
+@watch_option
 @output_option
 @click.pass_obj
-def rejected(target: Target, device_id: str, limit: int | None, output: OutputForm) -> None:
+def rejected(target: Target, device_id: str, limit: int | None, watch: bool, output: OutputForm) -> None:
     """List the group's alarms that were set aside, oldest first.
 
     The ARC does not have them: an output refused each again and again, or the working receiver was lost again and
@@ -119,9 +129,9 @@ def rejected(target: Target, device_id: str, limit: int | None, output: OutputFo
     """
     from hotspare.v1.alarm_pb2 import AlarmState
     from hotspare.v1.alarm_pull_service_pb2 import ListQueueRequest, ListQueueResponse
-    from hotspare_cli.emit import emit
+    from hotspare_cli import repeated
     from hotspare_cli.hints import THROUGH_RECEIVER
-    from hotspare_cli.session import ask
+    from hotspare_cli.session import Session
     from hotspare_cli.views.alarms import rejected_view
 
     request = ListQueueRequest(
@@ -131,44 +141,14 @@ def rejected(target: Target, device_id: str, limit: int | None, output: OutputFo
     def enough(merged: ListQueueResponse) -> bool:
         return limit is not None and len(merged.alarms) >= limit
 
-    response = ask(
-        target, lambda session: session.all_pages(session.queue.ListQueue, request, enough), hints=THROUGH_RECEIVER
-    )
-    if limit is not None:
-        del response.alarms[limit:]
-    emit(response, output, rejected_view)
+    async def work(session: Session) -> ListQueueResponse:
+        request.page_token = ""
+        response = await session.all_pages(session.queue.ListQueue, request, enough)
+        if limit is not None:
+            del response.alarms[limit:]
+        return response
 
-
-@alarm.command("replay")
-@click.argument("key", metavar="NUMBER|ID")
-@output_option
-@click.pass_obj
-def replay(target: Target, key: str, output: OutputForm) -> None:
-    """Send an alarm that was set aside again.
-
-    It goes out at its place by number, to all outputs, and is the same alarm to the ARC. An alarm that is not set
-    aside is refused. Your name is recorded.
-    """
-    import uuid
-
-    from hotspare.v1.alarm_pull_service_pb2 import GetQueuedAlarmRequest, ReplayAlarmRequest, ReplayAlarmResponse
-    from hotspare_cli.emit import emit
-    from hotspare_cli.hints import THROUGH_RECEIVER
-    from hotspare_cli.session import Session, ask
-    from hotspare_cli.views.alarms import replayed_view
-
-    alarm_id = "" if re.fullmatch(r"[0-9]{1,19}", key) else _canonical(key)
-
-    async def work(session: Session) -> ReplayAlarmResponse:
-        number = 0 if alarm_id else int(key)
-        if alarm_id:
-            found = await session.call(session.queue.GetQueuedAlarm, GetQueuedAlarmRequest(alarm_id=alarm_id))
-            number = found.alarm.stored.number
-        request = ReplayAlarmRequest(request_id=str(uuid.uuid4()), number=number)
-        return await session.call(session.queue.ReplayAlarm, request)
-
-    hints = {**THROUGH_RECEIVER, "DEADLINE_EXCEEDED": _MAY_BE_SENT}
-    emit(ask(target, work, hints=hints), output, replayed_view)
+    repeated.show(target, work, rejected_view, output, watch=watch, hints=THROUGH_RECEIVER)
 
 
 @alarm.command("send")
@@ -219,6 +199,7 @@ def send(
     is tried again under that id while the cloud cannot be reached or has no room, for --timeout seconds. An
     alarm that is answered is safe on the cloud's disk.
     """
+    from hotspare_cli.progress import Progress
     from hotspare_cli.publish import Tally, numbered, publish
     from hotspare_cli.session import Session, ask
     from hotspare_model.errors import Reason
@@ -233,7 +214,14 @@ def send(
 
     async def work(session: Session) -> None:
         try:
-            await publish(session, numbered(first, count), tally, rate=rate, patience=target.timeout)
+            with Progress("Publishing") as line:
+
+                def told(done: int) -> None:
+                    if count > 1:
+                        line.show(done, count, "alarms")
+
+                alarms = numbered(first, count)
+                await publish(session, alarms, tally, rate=rate, patience=target.timeout, progress=told)
         finally:
             # Also when it is interrupted: what was answered is safe, and somebody wants to know how many.
             click.echo(str(tally))
@@ -260,7 +248,7 @@ def _alarm(code: str, partition: int, zone: int, text: str, occurred: str | None
         Q.STATUS: Qualifier.QUALIFIER_STATUS,
     }
     alarm = Alarm(
-        alarm_id=_canonical(alarm_id) if alarm_id is not None else "",
+        alarm_id=canonical_id(alarm_id) if alarm_id is not None else "",
         qualifier=qualifiers[q],
         code_format=CodeFormat.CODE_FORMAT_CONTACT_ID,
         code=event,
@@ -278,18 +266,6 @@ def _id(text: str, option: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) is None:
         raise usage_error(f"{option}: {text!r} is no id.", "An id is 1 to 64 characters of A-Z a-z 0-9 . _ -")
     return text
-
-
-def _canonical(text: str) -> str:
-    import uuid
-
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise usage_error(
-            f"{text!r} is neither a number nor the id of an alarm.",
-            "An id is a UUID: hotspare alarm list shows them.",
-        ) from None
 
 
 def _time(text: str) -> datetime:

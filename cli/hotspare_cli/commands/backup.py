@@ -6,8 +6,9 @@ import click
 
 from hotspare_cli.consent import with_consent
 from hotspare_cli.errors import usage_error
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.hints import THROUGH_RECEIVER
-from hotspare_cli.options import OutputForm, Target, output_option, yes_option
+from hotspare_cli.options import OutputForm, Target, output_option, watch_option, yes_option
 from hotspare_model.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _UNSURE = {**THROUGH_RECEIVER, **dict.fromkeys(("UNAVAILABLE", "DEADLINE_EXCEEDE
 _REVISION = click.IntRange(min=1, max=2**63 - 1)
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def backup() -> None:
     """Copies of the configuration, here and at the cloud.
 
@@ -36,21 +37,23 @@ def backup() -> None:
 
 @backup.command("show")
 @click.option("--cloud", is_flag=True, help="The cloud's copy, instead of the one of this receiver.")
+@watch_option
 @output_option
 @click.pass_obj
-def show(target: Target, cloud: bool, output: OutputForm) -> None:
+def show(target: Target, cloud: bool, watch: bool, output: OutputForm) -> None:
     """Show the backup table: a row for each kind."""
     from hotspare.v1.backup_service_pb2 import GetBackupRequest
-    from hotspare_cli.emit import emit
-    from hotspare_cli.session import ask
+    from hotspare_cli import repeated
     from hotspare_cli.views.backup import backup_view
 
-    response = ask(
+    repeated.show(
         target,
         lambda session: session.call(session.backup.GetBackup, GetBackupRequest(cloud=cloud)),
+        backup_view,
+        output,
+        watch=watch,
         hints=THROUGH_RECEIVER if cloud else None,
     )
-    emit(response, output, backup_view)
 
 
 @backup.command("revisions")

@@ -18,4 +18,7 @@ def completion(shell: str) -> None:
     root = click.get_current_context().find_root().command
     one = found(root, {}, "hotspare", VARIABLE)
     # Not by `source()`: for bash that starts one and complains where it is old; whoever asks has chosen.
-    click.echo(one.source_template % one.source_vars())
+    script = one.source_template % one.source_vars()
+    # Click's zsh script, where it is loaded from a folder, does nothing at the second Tab of a shell: by then it is a
+    # function that is not being loaded any more.
+    click.echo(script.replace("$zsh_eval_context[-1] == loadautofunc", "$funcstack[1] == _hotspare"))

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from hotspare_cli.errors import usage_error
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.options import FILE, OutputForm, output_option
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS
@@ -25,7 +26,7 @@ def names_for_completion(_context: click.Context, _parameter: click.Parameter, i
         return []
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def context() -> None:
     """Contexts: servers by name, with their token files.
 
@@ -95,7 +96,8 @@ def list_(output: OutputForm) -> None:
     columns = ("server", "token_file", "tls_ca")
     shown = (("*" if row["current"] else "", row["name"], *(row.get(key, "-") for key in columns)) for row in rows)
     empty = "no contexts: hotspare context add NAME --server HOST:PORT …"
-    show([grid(("", "NAME", "SERVER", "TOKEN FILE", "TLS CA"), _texts(shown), empty=empty)])
+    titles, below = ("", "NAME", "SERVER", "TOKEN FILE", "TLS CA"), ("TLS CA", "TOKEN FILE")
+    show([grid(titles, _texts(shown), empty=empty, below=below)])
 
 
 @context.command()

@@ -8,7 +8,7 @@ import click
 
 from hotspare_cli.errors import usage_error
 from hotspare_cli.files import read_aes_key
-from hotspare_cli.options import FILE, OutputForm, Target, output_option
+from hotspare_cli.options import FILE, OutputForm, Target, confirm, output_option, yes_option
 from hotspare_cli.time_window import TIME_WINDOW, TimeWindow
 from hotspare_rpc.spans import exact
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--clear", type=click.Choice(["yes", "no"]), help="Take frames in clear although it has a key.")
 @click.option("--time-window", type=TIME_WINDOW, help="How old its frames may be, and how far ahead; or `off`.")
 @click.option("--nak", type=click.Choice(["new", "old"]), help="How a NAK to it is written.")
+@yes_option
 @output_option
 @click.pass_obj
 def device_dc09(
@@ -39,6 +40,7 @@ def device_dc09(
     clear: str | None,
     time_window: TimeWindow | None,
     nak: str | None,
+    yes: bool,
     output: OutputForm,
 ) -> None:
     """Show or change how the device ID speaks DC-09 with the host.
@@ -56,6 +58,10 @@ def device_dc09(
     if switch == "off" and (no_key or any(option is not None for option in told)):
         raise usage_error("--off takes all of it away.", "Give it alone.")
     key = None if key_file is None else read_aes_key(key_file)
+    if switch == "off":
+        confirm(f"This ends DC-09 of the device {device_id}: its frames are refused, and its key is gone.", yes=yes)
+    elif no_key:
+        confirm(f"This takes the key of the device {device_id} away: its frames are taken in clear.", yes=yes)
     get = GetDeviceRequest(device_id=device_id)
     answer: Any = ask(target, lambda session: session.call(session.configuration.GetDevice, get))
     if switch is not None or no_key or any(option is not None for option in told):

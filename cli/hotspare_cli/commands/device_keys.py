@@ -8,7 +8,7 @@ import click
 
 from hotspare_cli.files import NewSecretFile
 from hotspare_cli.new_keys import deliver, unanswered
-from hotspare_cli.options import FILE, OutputForm, Target, output_option
+from hotspare_cli.options import FILE, OutputForm, Target, confirm, output_option, yes_option
 
 if TYPE_CHECKING:
     from hotspare_cli.session import Session
@@ -47,15 +47,17 @@ def rotate_hint(device_id: str) -> str:
 @click.command("rotate-key")
 @click.argument("device_id", metavar="ID")
 @key_out_option
+@yes_option
 @output_option
 @click.pass_obj
-def rotate_key(target: Target, device_id: str, key_out: Path | None, output: OutputForm) -> None:
+def rotate_key(target: Target, device_id: str, key_out: Path | None, yes: bool, output: OutputForm) -> None:
     """Make a new key for the device ID.
 
-    The old one ends as soon as the cloud has the new one.
+    The old one ends as soon as the cloud has the new one: from then on the device is refused until it has it, too.
     """
     from hotspare.v1.configuration_service_pb2 import RotateDeviceKeyRequest
 
+    confirm(f"This ends the key of the device {device_id}: its alarms are refused until it has the new one.", yes=yes)
     request = RotateDeviceKeyRequest(device_id=device_id)
     secret_of(
         target,

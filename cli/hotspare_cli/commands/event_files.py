@@ -29,17 +29,17 @@ def import_(target: Target, file: Path, dry_run: bool, replace_all: bool, yes: b
     """
     from hotspare.v1.configuration_service_pb2 import ImportEventsResponse
     from hotspare_cli.emit import emit
-    from hotspare_cli.event_files import ProgressLine, send_file
+    from hotspare_cli.event_files import send_file
+    from hotspare_cli.progress import Progress
     from hotspare_cli.session import ask
     from hotspare_cli.views.events import import_view
 
     asks = replace_all and not dry_run and not yes
     if asks and not on_terminal():
         raise usage_error("This deletes the event definitions that the file does not name.", NOBODY_TO_ASK)
-    line = ProgressLine()
 
     def run(trial: bool) -> ImportEventsResponse:
-        try:
+        with Progress("Checking" if trial else "Importing") as line:
             return ask(
                 target,
                 lambda session: send_file(
@@ -48,12 +48,10 @@ def import_(target: Target, file: Path, dry_run: bool, replace_all: bool, yes: b
                     dry_run=trial,
                     replace_all=replace_all,
                     timeout=target.deadline(_LONGEST),
-                    progress=line.show,
+                    progress=lambda lines, total: line.show(lines, total, "lines checked"),
                 ),
                 hints={} if trial else dict.fromkeys(("DEADLINE_EXCEEDED", "UNAVAILABLE"), _MAY_BE_DONE),
             )
-        finally:
-            line.clear()
 
     response = run(trial=dry_run or asks)
     result = response.result

@@ -6,7 +6,7 @@ import click
 
 from hotspare_cli.errors import ExitCode, usage_error
 from hotspare_cli.hints import THROUGH_RECEIVER
-from hotspare_cli.options import OutputForm, Target, output_option
+from hotspare_cli.options import OutputForm, Target, output_option, watch_option
 
 
 @click.command()
@@ -73,22 +73,24 @@ def _watch(target: Target, output: OutputForm) -> None:
 
 
 @click.command()
+@watch_option
 @output_option
 @click.pass_obj
-def members(target: Target, output: OutputForm) -> None:
+def members(target: Target, watch: bool, output: OutputForm) -> None:
     """List the members of the group.
 
     A mark stands at the receiver that was asked. It asks the cloud; when that can't be reached, `hotspare
     status` tells what it knew last.
     """
     from hotspare.v1.role_service_pb2 import ListMembersRequest
-    from hotspare_cli.emit import emit
-    from hotspare_cli.session import ask
+    from hotspare_cli.repeated import show
     from hotspare_cli.views.members import members_view
 
-    response = ask(
+    show(
         target,
         lambda session: session.all_pages(session.roles.ListMembers, ListMembersRequest()),
+        lambda answer: members_view(answer, datetime.now(UTC)),
+        output,
+        watch=watch,
         hints=THROUGH_RECEIVER,
     )
-    emit(response, output, lambda answer: members_view(answer, datetime.now(UTC)))

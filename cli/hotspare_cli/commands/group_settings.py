@@ -8,6 +8,7 @@ import click
 
 from hotspare_cli.errors import usage_error
 from hotspare_cli.group_settings import SETTINGS
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.hints import THROUGH_RECEIVER
 from hotspare_cli.options import OutputForm, Target, output_option
 
@@ -24,7 +25,7 @@ def _setting_options(command: Command) -> Command:
     return command
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def group() -> None:
     """Settings of the whole group: lease, waits, limits."""
 

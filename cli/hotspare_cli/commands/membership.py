@@ -6,6 +6,7 @@ import click
 
 from hotspare_cli.consent import NOBODY_TO_ASK, with_consent
 from hotspare_cli.errors import CliError, ExitCode, usage_error
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.hints import THROUGH_RECEIVER
 from hotspare_cli.options import OutputForm, Target, confirm, on_terminal, output_option, yes_option
 
@@ -95,7 +96,7 @@ def disable(target: Target, yes: bool, output: OutputForm) -> None:
         click.echo("The cloud could not be reached; it will be told as soon as it can be.", err=True)
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def member() -> None:
     """A member of the group; hotspare members lists them."""
 

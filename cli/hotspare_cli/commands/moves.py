@@ -7,7 +7,17 @@ import click
 from hotspare_cli.errors import usage_error
 from hotspare_cli.hints import THROUGH_RECEIVER
 from hotspare_cli.moments import moment
-from hotspare_cli.options import OutputForm, Target, confirm, on_terminal, output_option, reason_option, yes_option
+from hotspare_cli.options import (
+    Limit,
+    OutputForm,
+    Target,
+    confirm,
+    on_terminal,
+    output_option,
+    reason_option,
+    watch_option,
+    yes_option,
+)
 
 _MAY_HAVE_BEGUN = "It may have begun all the same: hotspare members tells who works, hotspare history what was asked."
 _MAY_BE_DONE = "It may have been done all the same: look at hotspare members."
@@ -128,10 +138,17 @@ def resume(target: Target, reason: str, output: OutputForm) -> None:
 @click.command()
 @click.option("--since", metavar="TIME|SPAN", help="Only from then on: 2026-11-22T16:04:26Z, or so long ago: 2h.")
 @click.option("--until", metavar="TIME|SPAN", help="Only before then, given as for --since.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the newest ones, so many. Without it: all.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Only the newest ones, so many. Without it: all; on a terminal 100.",
+)
+@watch_option
 @output_option
 @click.pass_obj
-def history(target: Target, since: str | None, until: str | None, limit: int | None, output: OutputForm) -> None:
+def history(
+    target: Target, since: str | None, until: str | None, limit: int | None, watch: bool, output: OutputForm
+) -> None:
     """Tell who worked when and why, newest first.
 
     Moves, and what operators did: with the reason, the operator, the epoch, and how long nobody worked.
@@ -142,8 +159,8 @@ def history(target: Target, since: str | None, until: str | None, limit: int | N
         ListTransitionsRequest,
         ListTransitionsResponse,
     )
-    from hotspare_cli.emit import emit
-    from hotspare_cli.session import Session, ask
+    from hotspare_cli.repeated import show
+    from hotspare_cli.session import Session
     from hotspare_cli.views.moves import history_view
 
     now = datetime.now(UTC)
@@ -151,23 +168,23 @@ def history(target: Target, since: str | None, until: str | None, limit: int | N
     end = moment(until, "--until", now) if until is not None else None
     if start is not None and end is not None and start >= end:
         raise usage_error("--since is not before --until, so nothing can lie between.", "Exchange the two.")
-    request = ListTransitionsRequest(page_size=min(limit or _PAGE, _PAGE))
+    wanted = Limit.of(limit, output)
+    request = ListTransitionsRequest(page_size=min(wanted.asked or _PAGE, _PAGE))
     if start is not None:
         request.start_time.FromDatetime(start)
     if end is not None:
         request.end_time.FromDatetime(end)
 
     def enough(merged: ListTransitionsResponse) -> bool:
-        return limit is not None and len(merged.transitions) >= limit
+        return wanted.enough(merged.transitions)
 
-    async def work(session: Session) -> tuple[ListTransitionsResponse, ListMembersResponse]:
+    async def work(session: Session) -> tuple[ListTransitionsResponse, ListMembersResponse, bool]:
+        request.page_token = ""
         lines = await session.all_pages(session.roles.ListTransitions, request, enough)
+        more = wanted.cut(lines.transitions)
         if output is not OutputForm.TABLE:
-            return lines, ListMembersResponse()
+            return lines, ListMembersResponse(), more
         # The lines name receivers by their ids alone.
-        return lines, await session.all_pages(session.roles.ListMembers, ListMembersRequest())
+        return lines, await session.all_pages(session.roles.ListMembers, ListMembersRequest()), more
 
-    response, members = ask(target, work, hints=THROUGH_RECEIVER)
-    if limit is not None:
-        del response.transitions[limit:]
-    emit(response, output, lambda answer: history_view(answer, members))
+    show(target, work, lambda seen: history_view(*seen), output, watch=watch, hints=THROUGH_RECEIVER)

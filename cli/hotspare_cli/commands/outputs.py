@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from hotspare_cli.options import FILE, OutputForm, Target, confirm, output_option, yes_option
+from hotspare_cli.groups import HelpfulGroup
+from hotspare_cli.options import FILE, OutputForm, Target, confirm, output_option, watch_option, yes_option
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS
 from hotspare_rpc.spans import SPAN
@@ -15,7 +16,7 @@ TEST_DEADLINE = 30.0
 """Seconds that the contract gives to TestOutput."""
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def output() -> None:
     """Outputs: where this receiver sends alarms.
 
@@ -24,17 +25,22 @@ def output() -> None:
 
 
 @output.command("list")
+@watch_option
 @output_option
 @click.pass_obj
-def list_(target: Target, output: OutputForm) -> None:
+def list_(target: Target, watch: bool, output: OutputForm) -> None:
     """List the outputs, each with the state of its link."""
     from hotspare.v1.receiver_service_pb2 import ListOutputsRequest
-    from hotspare_cli.emit import emit
-    from hotspare_cli.session import ask
+    from hotspare_cli.repeated import show
     from hotspare_cli.views.outputs import outputs_view
 
-    response = ask(target, lambda session: session.all_pages(session.receiver.ListOutputs, ListOutputsRequest()))
-    emit(response, output, lambda answer: outputs_view(answer, datetime.now(UTC)))
+    show(
+        target,
+        lambda session: session.all_pages(session.receiver.ListOutputs, ListOutputsRequest()),
+        lambda answer: outputs_view(answer, datetime.now(UTC)),
+        output,
+        watch=watch,
+    )
 
 
 @output.command()

@@ -11,6 +11,7 @@ import click
 
 from hotspare_cli.commands.device_keys import key_out_option, rotate_hint, secret_of
 from hotspare_cli.errors import usage_error
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.options import OutputForm, Target, confirm, output_option, yes_option
 from hotspare_cli.record_options import (
     Command,
@@ -49,7 +50,7 @@ _WITH_KEY = ("device",)
 def record_group(kind: Kind) -> click.Group:
     """The commands of one kind."""
     about = _ABOUT.get(kind.name, "records of the configuration")
-    group = click.Group(
+    group = HelpfulGroup(
         kind.name,
         help=f"{kind.plural.capitalize()}: {about}.\n\n"
         "They are edited on the host only, or on a receiver that works alone; read everywhere.",
@@ -97,7 +98,7 @@ def _list(kind: Kind) -> click.Command:
 
 
 def _show(kind: Kind) -> click.Command:
-    @click.command("show", help=f"Show the {kind.name} ID, which is {id_form(kind)}.")
+    @click.command("show", help=f"Show the {kind.name} ID{_form(kind)}.")
     @click.argument("record_id", metavar="ID")
     @output_option
     @click.pass_obj
@@ -115,7 +116,7 @@ def _create(kind: Kind) -> click.Command:
     with_key = kind.name in _WITH_KEY
     told = "\n\nIts key is made now, and never shown again." if with_key else ""
 
-    @click.command("create", help=f"Create the {kind.name} ID, which is {id_form(kind)}.{told}")
+    @click.command("create", help=f"Create the {kind.name} ID{_form(kind)}.{told}")
     @click.argument("record_id", metavar="ID")
     @field_options(kind, creating=True)
     @_only(with_key, key_out_option)
@@ -203,6 +204,12 @@ def _delete(kind: Kind) -> click.Command:
         click.echo(f"Deleted the {kind.name} {record_id}{along}.")
 
     return run
+
+
+def _form(kind: Kind) -> str:
+    """How its ids look, where that is worth a word."""
+    form = id_form(kind)
+    return "" if form == "ID" else f", which is {form}"
 
 
 def _filter_option(kind: Kind) -> Callable[[Command], Command]:

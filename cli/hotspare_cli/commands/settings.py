@@ -9,6 +9,7 @@ import click
 from hotspare_cli.consent import with_consent
 from hotspare_cli.errors import usage_error
 from hotspare_cli.files import read_certificates, read_secret
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.options import FILE, OutputForm, Target, output_option, yes_option
 from hotspare_cli.time_window import ADDRESS_OR_NONE, TIME_WINDOW, TimeWindow, listen_text
 from hotspare_rpc.address import Address
@@ -23,7 +24,7 @@ _LONGEST = 75.0
 _MAY_BE_DONE = "It may have been done all the same: look at hotspare settings show, and hotspare members."
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def settings() -> None:
     """Settings of this receiver: its cloud, its name."""
 
@@ -49,6 +50,8 @@ def show(target: Target, output: OutputForm) -> None:
 @click.option("--sub-account", help="The sub account; the cloud's default one is `default`.")
 @click.option("--name", help="What people call this receiver.")
 @click.option("--cloud-ca-file", type=FILE, help="Certificates (PEM) that the cloud's one is checked against.")
+@click.option("--cloud-tls", type=click.Choice(["on", "off", "auto"]), help="TLS to the cloud. [auto: not on loopback]")
+@click.option("--advertised-address", type=ADDRESS_OR_NONE, help="Where others reach it; `none`: where it listens.")
 @click.option(
     "--own-account", metavar="NUMBER", help="Account number of its own events, such as a take-over; or `none`."
 )
@@ -76,6 +79,8 @@ def set_(
     sub_account: str | None,
     name: str | None,
     cloud_ca_file: Path | None,
+    cloud_tls: str | None,
+    advertised_address: Address | None,
     own_account: str | None,
     disk_floor: int | None,
     dual_connection: str | None,
@@ -110,6 +115,7 @@ def set_(
         "own_account_number": "" if own_account == "none" else own_account,
         "disk_floor_bytes": disk_floor * 1_000_000 if disk_floor is not None else None,
         "dual_connection": dual_connection == "on" if dual_connection is not None else None,
+        "advertised_address": listen_text(advertised_address),
         "dc09_listen": listen_text(dc09_listen),
         "isolated_forwarding": isolated_forwarding == "on" if isolated_forwarding is not None else None,
         "history_max_bytes": history_size * 1_000_000 if history_size is not None else None,
@@ -122,6 +128,10 @@ def set_(
     if dc09_time_window is not None:
         request.settings.dc09_time_window.CopyFrom(dc09_time_window.message())
         request.update_mask.paths.append("dc09_time_window")
+    if cloud_tls is not None:
+        if cloud_tls != "auto":
+            request.settings.cloud_tls = cloud_tls == "on"
+        request.update_mask.paths.append("cloud_tls")
     if history_age is not None:
         request.settings.history_max_age.FromTimedelta(history_age)
         request.update_mask.paths.append("history_max_age")

@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from hotspare_cli.files import NewSecretFile
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.new_keys import deliver, unanswered
 from hotspare_cli.options import FILE, OutputForm, Target, confirm, output_option, yes_option
 
 ROLES = ("admin", "operator", "viewer", "feed")
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def token() -> None:
     """Tokens: who may call this receiver."""
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hotspare_cli.errors import CliError, ExitCode
+from hotspare_cli.groups import HelpfulGroup
 from hotspare_cli.options import OutputForm, Target, output_option
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def print_own_version(context: click.Context, _option: click.Parameter, wanted: 
     context.exit()
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=HelpfulGroup, invoke_without_command=True)
 @output_option
 @click.pass_context
 def version(context: click.Context, output: OutputForm) -> None:
@@ -64,7 +65,7 @@ def check(target: Target, output: OutputForm) -> None:
         )
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 def upgrade() -> None:
     """Upgrade the group, one after the other."""
 

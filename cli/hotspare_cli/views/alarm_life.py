@@ -60,7 +60,7 @@ def life_view(life: Life) -> Iterator[Part]:
     """The whole answer of `alarm show`."""
     record = life.response().alarm
     yield Facts((*_said(record.stored.alarm), *_given(record.stored)))
-    yield grid(("TIME", "CLOCK OF", "WHAT"), _story(life), title="Its life")
+    yield grid(("TIME", "CLOCK OF", "WHAT"), _story(life), title="Its life", wraps=("WHAT",))
     if life.queued is not None:
         yield Facts(tuple(_at_cloud(life.queued.alarm)), title="At the cloud")
     elif life.problem:
@@ -68,14 +68,15 @@ def life_view(life: Life) -> Iterator[Part]:
     if record.delivery_history:
         given = ("NO.", "RECEIVER", "EPOCH", "BEGAN", "ENDED", "END")
         history = (_delivery(delivery) for delivery in record.delivery_history)
-        yield grid(given, history, title="Deliveries, as the cloud knows them")
+        yield grid(given, history, title="Deliveries, as the cloud knows them", below=("RECEIVER",))
     if life.own is None:
         yield Lines(ELSEWHERE, title="At this receiver")
         return
     yield Facts(tuple(_here(life.own)), title="At this receiver")
     tried = ("OUTPUT", "NO.", "BEGAN", "ENDED", "OUTCOME", "DETAIL", "WRITTEN", "ANSWER")
     rows = (_attempt(attempt) for attempt in life.own.attempts)
-    yield grid(tried, rows, title=_attempts_title(life.own), empty="none yet")
+    below = ("WRITTEN", "ANSWER", "DETAIL", "ENDED")
+    yield grid(tried, rows, title=_attempts_title(life.own), empty="none yet", below=below)
 
 
 def alarm_view(response: GetAlarmResponse) -> Iterator[Part]:

@@ -5,19 +5,23 @@ from collections.abc import Iterator
 from hotspare.v1.alarm_feed_service_pb2 import ListAlarmsResponse
 from hotspare.v1.alarm_pb2 import AlarmRecord, AlarmState
 from hotspare.v1.alarm_pull_service_pb2 import ListQueueResponse, QueuedAlarm, ReplayAlarmResponse, SetAsideCause
-from hotspare_cli.layout import CellLike, Lines, Part, grid, state
+from hotspare_cli.layout import Cell, CellLike, Lines, Part, Tone, grid, state
+from hotspare_cli.options import ONLY_THE_NEWEST
 from hotspare_cli.views.alarm_life import alarm_view as alarm_view
 from hotspare_cli.views.alarm_life import code_of, frame_of
 from hotspare_cli.words import NONE, clock, number, phrase, word
 
 
-def alarms_view(response: ListAlarmsResponse) -> Iterator[Part]:
-    """The whole answer of `alarm list`."""
+def alarms_view(response: ListAlarmsResponse, more: bool = False) -> Iterator[Part]:
+    """The whole answer of `alarm list`; `more` tells that there are older ones."""
     columns = (
         *("NUMBER", "RECEIVED", "DEVICE", "ACCOUNT", "CODE", "PART", "ZONE"),
         *("STATE", "CONFIRMED", "ATTEMPTS", "ALARM ID"),
     )
-    yield grid(columns, (_row(alarm) for alarm in response.alarms), empty="no alarms")
+    below = ("ALARM ID", "CONFIRMED", "ATTEMPTS", "ACCOUNT", "DEVICE")
+    yield grid(columns, (_row(alarm) for alarm in response.alarms), empty="no alarms", below=below)
+    if more:
+        yield Lines((Cell(ONLY_THE_NEWEST, Tone.FAINT),))
 
 
 def rejected_view(response: ListQueueResponse) -> Iterator[Part]:
@@ -27,7 +31,8 @@ def rejected_view(response: ListQueueResponse) -> Iterator[Part]:
         *("WRITTEN", "ANSWER", "REPLAYED BY", "ALARM ID"),
     )
     rows = (_rejected(alarm) for alarm in response.alarms)
-    yield grid(columns, rows, empty="no alarm is set aside")
+    below = ("WRITTEN", "ANSWER", "ALARM ID", "REASON", "REPLAYED BY", "SET ASIDE")
+    yield grid(columns, rows, empty="no alarm is set aside", below=below)
 
 
 def replayed_view(response: ReplayAlarmResponse) -> Iterator[Part]:

@@ -69,7 +69,9 @@ def rows_grid(rows: Iterable[BackupRow], *, title: str = "") -> Grid:
     columns = ["NAME", "RECORDS", "REVISION", "DIGEST", "UPDATED", "STATUS"]
     if len({row.detail for row in whole}) < 2:
         return grid(columns, (_row(row) for row in whole), title=title, empty="no records")
-    return grid((*columns, "DETAIL"), ((*_row(row), row.detail or NONE) for row in whole), title=title)
+    return grid(
+        (*columns, "DETAIL"), ((*_row(row), row.detail or NONE) for row in whole), title=title, below=("DETAIL",)
+    )
 
 
 def _shared_detail(rows: Iterable[BackupRow]) -> str:
@@ -82,7 +84,7 @@ def revisions_view(response: ListBackupRevisionsResponse, members: ListMembersRe
     names = Names(members.members)
     columns = ("REVISION", "STORED", "CHANGES", "FROM", "OPERATOR", "VERSION", "RESTORED", "LINEAGE")
     rows = (_revision(one, names) for one in response.revisions)
-    yield grid(columns, rows, empty="the cloud keeps no revision yet")
+    yield grid(columns, rows, empty="the cloud keeps no revision yet", below=("LINEAGE", "RESTORED", "VERSION"))
 
 
 def diff_view(response: DiffBackupRevisionsResponse) -> Iterator[Part]:
@@ -93,7 +95,8 @@ def diff_view(response: DiffBackupRevisionsResponse) -> Iterator[Part]:
         what = _what(one)
         counts[what] += 1
         rows.extend(_difference(one, what))
-    yield grid(("WHAT", "KIND", "ID", "FIELD", "BEFORE", "AFTER"), rows, empty="the two revisions are equal")
+    columns = ("WHAT", "KIND", "ID", "FIELD", "BEFORE", "AFTER")
+    yield grid(columns, rows, empty="the two revisions are equal", wraps=("BEFORE", "AFTER"))
     if rows:
         yield Lines((", ".join(f"{number(counts[what])} {what}" for what in _TONES if counts[what]) + ".",))
 

@@ -55,7 +55,7 @@ def _stream(streaming: bool) -> str:
 
 def _fields(message: Descriptor, title: str) -> Grid:
     rows = ((field.name, _type(field), str(field.number), _notes(field)) for field in message.fields)
-    return grid(("FIELD", "TYPE", "NUMBER", "NOTES"), rows, title=title, empty="no fields")
+    return grid(("FIELD", "TYPE", "NUMBER", "NOTES"), rows, title=title, empty="no fields", wraps=("NOTES",))
 
 
 def _type(field: FieldDescriptor) -> str:

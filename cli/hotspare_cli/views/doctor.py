@@ -16,7 +16,7 @@ _TONES = {
 
 def doctor_view(checks: Sequence[Check]) -> Iterator[Part]:
     """A row a check, below it what to do; and what came of it all."""
-    yield grid(("CHECK", "RESULT", "TOLD"), (row for check in checks for row in _rows(check)))
+    yield grid(("CHECK", "RESULT", "TOLD"), (row for check in checks for row in _rows(check)), wraps=("TOLD",))
     yield Lines((_all(checks),))
 
 

@@ -11,7 +11,7 @@ def import_view(result: ImportEventsResponse.Result, *, dry_run: bool) -> Iterat
     """The whole answer of `event import`."""
     if result.wrong_line_count:
         rows = ((number(one.line), one.column or NONE, one.problem) for one in result.wrong_lines)
-        yield grid(("LINE", "COLUMN", "PROBLEM"), rows, title="Wrong lines")
+        yield grid(("LINE", "COLUMN", "PROBLEM"), rows, title="Wrong lines", wraps=("PROBLEM",))
         more = result.wrong_line_count - len(result.wrong_lines)
         if more > 0:
             yield Lines((f"… and {number(more)} more.",))

@@ -28,7 +28,7 @@ def changed_view(response: UpdateGroupSettingsResponse, before: GroupSettings) -
 
 def _settings(settings: GroupSettings) -> Grid:
     rows = ((setting.field, _value(settings, setting), setting.limits, setting.about) for setting in SETTINGS)
-    return grid(("SETTING", "VALUE", "RANGE", "WHAT"), rows)
+    return grid(("SETTING", "VALUE", "RANGE", "WHAT"), rows, wraps=("WHAT",))
 
 
 def _value(settings: GroupSettings, setting: Setting) -> str:

@@ -143,7 +143,8 @@ def members_grid(
         _row(member, group, now) + ((_machine(member),) if machines else ()) + ((_key(member),) if rotating else ())
         for member in whole
     )
-    return grid(columns, rows, title=title, empty="no members")
+    below = ("ID", "MACHINE", "ADDRESS", "LOSSES", "REVISION", "VERSION", "LAST SEEN", "SYNC")
+    return grid(columns, rows, title=title, empty="no members", below=below)
 
 
 def status_cell(status: int, reason: int, note: str = "") -> Cell:

@@ -13,9 +13,12 @@ from hotspare.v1.role_service_pb2 import (
 )
 from hotspare_cli.layout import Cell, CellLike, Grid, Lines, Part, Tone, grid
 from hotspare_cli.naming import Names, called
+from hotspare_cli.options import ONLY_THE_NEWEST
 from hotspare_cli.views.members import paused
 from hotspare_cli.words import NONE, clock, duration, number, phrase, role_word, since, span
 
+_COLUMNS = ("TIME", "WHAT", "FROM", "TO", "REASON", "OPERATOR", "EPOCH", "NOBODY WORKED", "DETAIL")
+_BELOW = ("DETAIL", "EPOCH", "OPERATOR", "NOBODY WORKED", "REASON")
 _NOBODY = Cell("nobody", Tone.BAD)
 _TONES = {
     TransitionKind.TRANSITION_KIND_NOBODY_LEFT: Tone.BAD,
@@ -81,19 +84,20 @@ def _working(group: Group, names: Names) -> CellLike:
     return f"{names.of(group.working_receiver_id)} works now."
 
 
-def history_view(response: ListTransitionsResponse, members: ListMembersResponse) -> Iterator[Part]:
-    """The whole answer of `history`; `members` tell the names of receivers."""
+def history_view(response: ListTransitionsResponse, members: ListMembersResponse, more: bool = False) -> Iterator[Part]:
+    """The whole answer of `history`; `members` tell the names of receivers, `more` that there are older ones."""
     names = Names(members.members)
-    columns = ("TIME", "WHAT", "FROM", "TO", "REASON", "OPERATOR", "EPOCH", "NOBODY WORKED", "DETAIL")
-    yield grid(columns, (_row(line, names) for line in response.transitions), empty="no history")
+    yield grid(_COLUMNS, (_row(line, names) for line in response.transitions), empty="no history", below=_BELOW)
+    if more:
+        yield Lines((Cell(ONLY_THE_NEWEST, Tone.FAINT),))
 
 
 def last_moves(lines: Iterable[Transition], members: Iterable[Member], most: int) -> Grid:
     """The newest lines that tell of another one at work, as a part of `status`."""
     names = Names(members)
     moves = [line for line in lines if line.kind in _WORKS_CHANGED or line.kind == _WORKS_AGAIN][:most]
-    columns = ("TIME", "WHAT", "FROM", "TO", "REASON", "OPERATOR", "EPOCH", "NOBODY WORKED", "DETAIL")
-    return grid(columns, (_row(line, names) for line in moves), title="Last moves", empty="none yet")
+    rows = (_row(line, names) for line in moves)
+    return grid(_COLUMNS, rows, title="Last moves", empty="none yet", below=_BELOW)
 
 
 def _row(line: Transition, names: Names) -> tuple[CellLike, ...]:

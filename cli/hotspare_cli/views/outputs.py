@@ -5,7 +5,12 @@ from datetime import datetime
 
 from hotspare.v1.alarm_pb2 import AttemptOutcome
 from hotspare.v1.output_pb2 import Dc09Form, LinkState, Output, OutputKind, SurgardWidth, Transport
-from hotspare.v1.receiver_service_pb2 import CreateOutputResponse, ListOutputsResponse, TestOutputResponse
+from hotspare.v1.receiver_service_pb2 import (
+    CreateOutputResponse,
+    ListOutputsResponse,
+    TestOutputResponse,
+    UpdateOutputResponse,
+)
 from hotspare_cli.layout import CellLike, Facts, Grid, Lines, Part, grid, state
 from hotspare_cli.words import NONE, ago, duration, number, word, yes_no
 
@@ -30,11 +35,12 @@ def outputs_grid(outputs: Iterable[Output], now: datetime, title: str = "") -> G
         "PROBLEM",
     )
     rows = (_row(output, now) for output in outputs)
-    return grid(columns, rows, title=title, empty="no outputs: hotspare output add NAME …")
+    empty = "no outputs: hotspare output add NAME …"
+    return grid(columns, rows, title=title, empty=empty, below=("PROBLEM", "SINCE", "REQUIRED", "ADDRESSES"))
 
 
-def created_view(response: CreateOutputResponse) -> Iterator[Part]:
-    """The answer of `output add`."""
+def created_view(response: CreateOutputResponse | UpdateOutputResponse) -> Iterator[Part]:
+    """The answer of `output add` and `output update`."""
     output = response.output
     pairs: list[tuple[str, CellLike]] = [
         ("Output", output.name),

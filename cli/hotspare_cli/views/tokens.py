@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from hotspare.v1.account_service_pb2 import ListOperatorTokensResponse
 from hotspare.v1.receiver_service_pb2 import ListTokensResponse
 from hotspare.v1.token_pb2 import Token, TokenRole
 from hotspare_cli.layout import Cell, CellLike, Part, Tone, grid
 from hotspare_cli.words import NONE, ago, clock, time, word
 
+_BELOW = ("SUBSCRIPTIONS", "CREATED", "LAST USED")
 
-def tokens_view(response: ListTokensResponse, now: datetime) -> Iterator[Part]:
-    """The whole answer of `token list`."""
+
+def tokens_view(response: ListTokensResponse | ListOperatorTokensResponse, now: datetime) -> Iterator[Part]:
+    """The whole answer of `token list` and `operator list`."""
     columns = ("NAME", "ROLE", "STATE", "CREATED", "EXPIRES", "LAST USED", "SUBSCRIPTIONS")
-    yield grid(columns, (_row(token, now) for token in response.tokens), empty="no tokens")
+    yield grid(columns, (_row(token, now) for token in response.tokens), empty="no tokens", below=_BELOW)
 
 
 def _row(token: Token, now: datetime) -> tuple[CellLike, ...]:

@@ -34,7 +34,8 @@ def version_view(response: CheckVersionResponse, own: str) -> Iterator[Part]:
             (_role(one), one.receiver_id, one.software_version or NONE, _step(one.step), one.detail or NONE)
             for one in response.members
         )
-        yield grid(columns, rows, title="Members, in the order in which they are to be upgraded")
+        title = "Members, in the order in which they are to be upgraded"
+        yield grid(columns, rows, title=title, below=("ID", "DETAIL"))
 
 
 def plan_view(response: CheckVersionResponse, members: ListMembersResponse) -> Iterator[Part]:
@@ -50,7 +51,7 @@ def _order(response: CheckVersionResponse, names: Names) -> Grid:
     for place, one in enumerate(response.members, 2):
         version = one.software_version or NONE
         rows.append((str(place), names.of(one.receiver_id), version, _step(one.step), one.detail or NONE))
-    return grid(("", "WHO", "VERSION", "NEXT", "DETAIL"), rows)
+    return grid(("", "WHO", "VERSION", "NEXT", "DETAIL"), rows, wraps=("DETAIL",))
 
 
 def _next(response: CheckVersionResponse, names: Names) -> Iterator[CellLike]:
