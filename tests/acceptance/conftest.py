@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.harness.installing import Environment, build_wheel
 from tests.acceptance.harness.system import System
 
 
@@ -15,6 +16,18 @@ def system(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     with System(folder) as system:
         yield system
         system.judge()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
+    """What `pip install hotspare` brings, in an environment that was empty."""
+    return Environment(tmp_path_factory.mktemp("plain") / "venv", str(wheel))
 
 
 @pytest.fixture
