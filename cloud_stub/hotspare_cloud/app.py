@@ -32,6 +32,7 @@ from hotspare_cloud.intake import Intake
 from hotspare_cloud.metrics import CloudCollector
 from hotspare_cloud.metrics_backup import BackupCollector
 from hotspare_cloud.metrics_expiry import ExpiryCollector
+from hotspare_cloud.metrics_members import MemberCollector
 from hotspare_cloud.metrics_supervision import SupervisionCollector
 from hotspare_cloud.services import alarm, alarm_pull, backup, role, sync
 from hotspare_cloud.services.account import AccountService
@@ -43,12 +44,14 @@ from hotspare_cloud.store.sqlite import SqliteStore
 from hotspare_cloud.supervision import Supervision
 from hotspare_model.retention import HistoryLimits
 from hotspare_rpc.address import Address
+from hotspare_rpc.certificates import CertificateCollector, client_ca_end
 from hotspare_rpc.cli_args import announce
 from hotspare_rpc.credentials import new_secret, sha256
 from hotspare_rpc.logs import log_event
 from hotspare_rpc.metrics import serve_metrics
 from hotspare_rpc.server import LONGEST_UNIX_PATH, RpcServer
 from hotspare_rpc.stop import install_stop_signals
+from hotspare_rpc.systemd import told_systemd
 from hotspare_rpc.tls import ServerTls
 from hotspare_store.folder import DataFolder, write_secret
 
@@ -116,6 +119,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
 
     registry = CollectorRegistry()
     collector = CloudCollector(registry, directory, intake, store.database.counters, watch, lambda: disk.free)
+    MemberCollector(registry, directory)
     BackupCollector(registry, directory, backups)
     ExpiryCollector(registry, directory, expiry)
     SupervisionCollector(registry, directory, supervision)
@@ -125,6 +129,9 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
 
     socket = _socket_path(folder.path)
     server = RpcServer(options.listen, options.tls, registry, extra_unix=socket)
+    client_ca = options.tls.client_ca if options.tls is not None else None
+    ends = {"server": server.certificate_end, "client_ca": client_ca_end(client_ca)}
+    registry.register(CertificateCollector("hotspare_cloud", ends))
     server.add(role_service_pb2_grpc.add_RoleServiceServicer_to_server, role.RoleService(callers, directory, store))
     server.add(
         backup_service_pb2_grpc.add_BackupServiceServicer_to_server,
@@ -154,7 +161,8 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
         write_secret(folder.path / SOCKET_NOTE, str(socket))
         housekeeping = asyncio.create_task(_keep_house(directory, store, disk, collector), name="housekeeping")
         announce(grpc=address, metrics=metrics.address if metrics else None)
-        await _either(stop, failed)
+        async with told_systemd():
+            await _either(stop, failed)
     finally:
         if housekeeping is not None:
             housekeeping.cancel()

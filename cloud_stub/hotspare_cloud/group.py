@@ -214,7 +214,9 @@ class Group:
         Where nothing of it is of this group, it answers only when there is no other group to look in (`last`). Returns
         whether it answered.
         """
-        result = await self.store.confirm(self.row.group_id, epoch, pull.receiver_id, ranges, time.time())
+        now = time.time()
+        result = await self.store.confirm(self.row.group_id, epoch, pull.receiver_id, ranges, now)
+        self.tally.confirmations.add(now - received for received in result.received)
         self.backlog -= len(result.newly) - result.were_aside
         self.aside.taken_back(result.were_aside)
         self.confirmed += len(result.newly)

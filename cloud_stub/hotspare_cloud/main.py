@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from hotspare_cloud.certs_command import certs
 from hotspare_rpc.cli_args import ADDRESS, tls_options
+from hotspare_rpc.health_command import health
 from hotspare_rpc.spans import SPAN
 
 DATA = click.Path(file_okay=False, path_type=Path)
@@ -82,21 +84,35 @@ def serve(
 
 @main.command()
 @click.option("--data", type=DATA, required=True, help="The data folder of the cloud, running or not.")
-@click.option("--to", "target", type=FILE, required=True, help="The new file (mode 0600).")
-def backup(data: Path, target: Path) -> None:
+@click.option("--to", "target", type=FILE, help="The new file (mode 0600).")
+@click.option("--into", "folder", type=DATA, help="Or a folder, where the new file is named by the time.")
+@click.option(
+    "--keep", type=click.IntRange(1, 10_000), metavar="N", help="With --into: of the copies there, keep so many."
+)
+def backup(data: Path, target: Path | None, folder: Path | None, keep: int | None) -> None:
     """Copy all that the cloud keeps, as of one moment, to a new file.
 
     Works beside a running cloud. Keep the copy as well as the data folder: it holds every alarm, and the SHA-256 of
-    each key.
+    each key. Older copies are removed once the new one is whole.
     """
+    import time
+
     from hotspare_cloud.copies import back_up
+    from hotspare_cloud.kept_copies import back_up_into
     from hotspare_store.folder import DataFolderError
 
+    if (target is None) == (folder is None) or (keep is not None and folder is None):
+        raise click.UsageError("say either --to FILE, or --into FOLDER with or without --keep")
     try:
-        size = back_up(data, target)
+        if target is not None:
+            click.echo(f"{target}: {back_up(data, target) / 1e6:.1f} MB")
+        if folder is not None:
+            kept = back_up_into(data, folder, keep, time.time())
+            click.echo(f"{kept.copy}: {kept.size / 1e6:.1f} MB")
+            for old in kept.removed:
+                click.echo(f"{old}: removed")
     except DataFolderError as problem:
         raise click.ClickException(str(problem)) from problem
-    click.echo(f"{target}: {size / 1e6:.1f} MB")
 
 
 @main.command()
@@ -236,6 +252,10 @@ def _told() -> Iterator[None]:
     except HotspareError as refused:
         hint = hints.get(refused.reason)
         raise click.ClickException(f"{refused.message} ({hint})" if hint else refused.message) from refused
+
+
+main.add_command(certs)
+main.add_command(health)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hotspare_cloud.clock import StallWatch
@@ -232,6 +232,11 @@ class CloudCollector(Collector):
         confirmed = CounterMetricFamily(
             "hotspare_cloud_alarms_confirmed", "Alarms that a receiver's ARC confirmed.", labels=GROUP
         )
+        took = HistogramMetricFamily(
+            "hotspare_cloud_alarm_confirmation_seconds",
+            "From the receipt of an alarm at the cloud to its confirmation.",
+            labels=GROUP,
+        )
         late = CounterMetricFamily(
             "hotspare_cloud_late_confirmations", "Confirmations that came under an ended epoch.", labels=GROUP
         )
@@ -255,12 +260,14 @@ class CloudCollector(Collector):
             delivered.add_metric(labels, group.delivery.delivered)
             again.add_metric(labels, group.delivery.redelivered)
             confirmed.add_metric(labels, group.confirmed)
+            spans = group.tally.confirmations
+            took.add_metric(labels, buckets=spans.buckets(), sum_value=spans.total)
             late.add_metric(labels, group.late_confirmations)
             aside.add_metric(labels, group.aside.now)
             for cause, count in group.aside.by_cause.items():
                 put_aside.add_metric([*labels, cause.name.lower()], count)
             replayed.add_metric(labels, group.aside.replayed)
-        yield from (backlog, oldest, out, held, delivered, again, confirmed, late, aside, put_aside, replayed)
+        yield from (backlog, oldest, out, held, delivered, again, confirmed, took, late, aside, put_aside, replayed)
 
 
 def _labels(group: Group) -> list[str]:

@@ -1,4 +1,4 @@
-"""What happened to the working role of one group since the cloud started, for the log and metrics."""
+"""What happened to the working role and the alarms of one group since the cloud started, for the log and metrics."""
 
 import logging
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hotspare_cloud.core.state import PLANNED, BeginEpoch, Reason
+from hotspare_cloud.spans import CONFIRMATION_BOUNDS, Spans
 from hotspare_model.group import Role
 from hotspare_rpc.logs import log_event
 
@@ -13,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 class Tally:
-    """Counts of moves, and the times that nobody worked."""
+    """Counts of moves, the times that nobody worked, and those that confirmations took."""
 
     def __init__(self) -> None:
         self.by_reason: Counter[Reason] = Counter(dict.fromkeys(Reason, 0))
@@ -25,6 +26,8 @@ class Tally:
         self.gap_seconds = 0.0
         self.gaps: list[float] = []
         """Seconds that nobody worked, of each unplanned move that was not collected yet."""
+        self.confirmations = Spans(CONFIRMATION_BOUNDS)
+        """From the receipt of an alarm to its confirmation."""
 
     def begun(self, effect: BeginEpoch, role: Role | None, held: int, group: Mapping[str, Any]) -> None:
         """An epoch began: count it, and log it. `held` are the alarms that wait for ended ones."""

@@ -23,7 +23,7 @@ from hotspare_rpc.health import OVERALL, HealthServicer
 from hotspare_rpc.interceptors import ErrorInterceptor, MetricsInterceptor
 from hotspare_rpc.logs import log_event
 from hotspare_rpc.metrics import GrpcServerMetrics, Handler
-from hotspare_rpc.tls import ServerTls
+from hotspare_rpc.tls import FollowedTls, ServerTls
 from hotspare_rpc.transport import FASTEST_PING_MS, KEEPALIVE_OPTIONS, MESSAGE_OPTIONS, Options
 
 SERVER_OPTIONS: Options = (
@@ -32,6 +32,10 @@ SERVER_OPTIONS: Options = (
     ("grpc.http2.min_ping_interval_without_data_ms", FASTEST_PING_MS),
     # Else a second server on the same port starts silently, and each gets half of the connections.
     ("grpc.so_reuseport", 0),
+    # By default gRPC cancels calls, without a word, when more than 1,000 wait for their handler: as when ten thousand
+    # devices come back at once. What is too much is refused by the services, with a reason and a time to wait (A7).
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 40_000),
 )
 
 LONGEST_UNIX_PATH = 107
@@ -65,6 +69,7 @@ class RpcServer:
         """
         self._listen = listen
         self._tls = tls
+        self._followed: FollowedTls | None = None
         self._metrics = GrpcServerMetrics(registry)
         self._extra_unix = extra_unix
         self._services: dict[str, Handlers] = {}
@@ -97,7 +102,8 @@ class RpcServer:
                 f"refusing to listen on {self._listen} without TLS: only loopback addresses are served "
                 "in clear; give a certificate (--tls-cert and --tls-key)"
             )
-        credentials = self._tls.credentials() if self._tls is not None else None
+        self._followed = self._tls.followed() if self._tls is not None else None
+        credentials = self._followed.credentials() if self._followed is not None else None
         host = _bindable_host(self._listen)
         _check_free(Address(host, self._listen.port), self._listen)
         server = self._make_server()
@@ -117,6 +123,11 @@ class RpcServer:
             unix=self._extra_unix,
         )
         return self._bound
+
+    def certificate_end(self) -> float | None:
+        """When the certificate ends that a new connection would get now, in seconds since 1970, for whoever watches
+        that it is renewed (S3). None: without TLS, or before the start. Of any thread."""
+        return self._followed.certificate_end() if self._followed is not None else None
 
     def set_serving(self, serving: bool) -> None:
         """Tell by grpc.health.v1 whether this server, and each of its services, serves."""

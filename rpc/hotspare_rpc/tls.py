@@ -2,6 +2,7 @@
 
 import logging
 import os
+import ssl
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,18 @@ from hotspare_rpc.logs import log_event
 
 _log = logging.getLogger(__name__)
 
-_State: TypeAlias = tuple[tuple[int, int, int] | None, ...]
+FileState: TypeAlias = tuple[tuple[int, int, int, int] | None, ...]
+"""What differs once one of some files was written, replaced, or opened to another user."""
+
+ROOTS_OF_GRPC = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+"""gRPC's own variable, which names the authorities to trust."""
+
+_SYSTEM_ROOTS = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",
+)
 
 
 class TlsError(Exception):
@@ -35,20 +47,13 @@ class ServerTls:
     client_ca: Path | None = None
     """If set, clients must show a certificate that one of these signed."""
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """Credentials that follow the files: each new connection gets what they hold then.
+    def followed(self) -> "FollowedTls":
+        """The files, read now and again whenever they change.
 
         Raises:
-            TlsError: a file is missing, unreadable or malformed, or key and certificate don't belong
-            together. Later,
-                in a running server, this is logged and the last good pair stays.
+            TlsError: a file is missing, unreadable or malformed, or key and certificate don't belong together.
         """
-        reloader = _Reloader(self)
-        return grpc.dynamic_ssl_server_credentials(
-            reloader.first,
-            reloader.changed,  # type: ignore[arg-type]  # None means unchanged
-            require_client_authentication=self.client_ca is not None,
-        )
+        return FollowedTls(self)
 
     def check(self) -> None:
         """Read all files once. Raises TlsError."""
@@ -60,7 +65,7 @@ class ChannelTls:
     """What a client needs to speak TLS."""
 
     ca_pem: bytes | None = None
-    """The CA certificates to trust, in PEM. None: those of the system."""
+    """The CA certificates to trust, in PEM. None: those of the system, as they are when a channel is opened."""
     cert_pem: bytes | None = None
     """The client's own certificate chain, for servers that demand one."""
     key_pem: bytes | None = field(default=None, repr=False)
@@ -83,49 +88,99 @@ class ChannelTls:
 
     def credentials(self) -> grpc.ChannelCredentials:
         """The credentials of a channel."""
-        return grpc.ssl_channel_credentials(self.ca_pem, self.key_pem, self.cert_pem)
+        return grpc.ssl_channel_credentials(self.ca_pem or _system_roots(), self.key_pem, self.cert_pem)
 
 
-class _Reloader:
-    """Tells gRPC, which asks at each handshake from its own threads, whether the files hold something new."""
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What the files held when they were read last and could be used."""
+
+    configuration: grpc.ServerCertificateConfiguration
+    not_after: datetime
+
+
+class FollowedTls:
+    """A server's TLS as its files have it at each moment. What can't be used is logged, and the last good files
+    stay in use. Of any thread."""
 
     def __init__(self, files: ServerTls) -> None:
         self._files = files
         self._lock = threading.Lock()
         # Before reading: a file that is replaced meanwhile then looks changed, and is read again.
-        self._seen = _state(files)
-        self.first = _load(files)
+        self._seen = self._state()
+        self._current = self._given = _load(files)
 
-    def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """The new configuration; None when nothing changed, or when what is there now can't be used."""
+    def credentials(self) -> grpc.ServerCredentials:
+        """Credentials of one server: each new connection gets what the files hold then; others stay as they are."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._given.configuration,
+            self._changed,  # type: ignore[arg-type]  # None means unchanged
+            require_client_authentication=self._files.client_ca is not None,
+        )
+
+    def certificate_end(self) -> float:
+        """When the certificate ends that a new connection would get now, in seconds since 1970."""
         with self._lock:
-            state = _state(self._files)
-            if state == self._seen:
+            self._look()
+            return self._current.not_after.timestamp()
+
+    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """What gRPC, which asks at each handshake from its own threads, does not have yet; None: it has it."""
+        with self._lock:
+            self._look()
+            if self._given is self._current:
                 return None
-            # Also if it fails: a broken pair is reported once, not at every handshake of a stranger.
-            self._seen = state
-            try:
-                return _load(self._files)
-            except TlsError as problem:
-                log_event(_log, logging.ERROR, "tls_reload_failed", problem=problem, action="old certificate kept")
-                return None
+            self._given = self._current
+            return self._given.configuration
+
+    def _look(self) -> None:
+        """Read the files if they have changed."""
+        state = self._state()
+        if state == self._seen:
+            return
+        # Also if it fails: a broken pair is reported once, not at every handshake of a stranger.
+        self._seen = state
+        try:
+            self._current = _load(self._files)
+        except TlsError as problem:
+            log_event(_log, logging.ERROR, "tls_reload_failed", problem=problem, action="old certificate kept")
+
+    def _state(self) -> FileState:
+        files = self._files
+        return file_state(files.cert, files.key, *([files.client_ca] if files.client_ca else []))
 
 
-def _state(files: ServerTls) -> _State:
-    """What changes when a file is written or replaced."""
-    paths = [files.cert, files.key] + ([files.client_ca] if files.client_ca else [])
-    states: list[tuple[int, int, int] | None] = []
+def file_state(*paths: Path) -> FileState:
+    """What differs once one of these files was written, replaced, or opened to another user."""
+    states: list[tuple[int, int, int, int] | None] = []
     for path in paths:
         try:
             status = os.stat(path)
         except OSError:
             states.append(None)
         else:
-            states.append((status.st_mtime_ns, status.st_size, status.st_ino))
+            # The time of the change of owner and mode too: a key that could not be read is tried again after chown.
+            states.append((status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
     return tuple(states)
 
 
-def _load(files: ServerTls) -> grpc.ServerCertificateConfiguration:
+def _system_roots() -> bytes | None:
+    """The authorities that this machine trusts. None, where they are not found or gRPC was told others: gRPC's own.
+
+    By itself gRPC for Python trusts a list that came with it, and nobody whom the administrator of the machine added.
+    """
+    if os.environ.get(ROOTS_OF_GRPC):
+        return None
+    for name in (ssl.get_default_verify_paths().cafile, *_SYSTEM_ROOTS):
+        try:
+            if name and (pem := Path(name).read_bytes()):
+                return pem
+        except OSError:
+            continue
+    return None
+
+
+def _load(files: ServerTls) -> _Loaded:
     cert_pem, key_pem = _read(files.cert), _read(files.key)
     leaf = _check_pair(files.cert, cert_pem, files.key, key_pem)
     client_ca_pem = None
@@ -133,7 +188,8 @@ def _load(files: ServerTls) -> grpc.ServerCertificateConfiguration:
         client_ca_pem = _read(files.client_ca)
         _certificates(files.client_ca, client_ca_pem)
     _tell(files.cert, leaf)
-    return grpc.ssl_server_certificate_configuration([(key_pem, cert_pem)], client_ca_pem)
+    configuration = grpc.ssl_server_certificate_configuration([(key_pem, cert_pem)], client_ca_pem)
+    return _Loaded(configuration, leaf.not_valid_after_utc)
 
 
 def _tell(path: Path, leaf: x509.Certificate) -> None:

@@ -67,6 +67,7 @@ from hotspare_receiver.store.settings import SettingsStore
 from hotspare_receiver.store.tokens import TokenStore
 from hotspare_receiver.tokens import Tokens
 from hotspare_rpc.address import Address, parse_address
+from hotspare_rpc.certificates import CertificateCollector, client_ca_end, trust_end
 from hotspare_rpc.logs import log_event
 from hotspare_rpc.metrics import MetricsServer, serve_metrics
 from hotspare_rpc.server import RpcServer
@@ -248,6 +249,12 @@ class ReceiverApp:
         registry.register(DirectCollector(gate, gateway, listener, isolated))
         registry.register(SupervisionCollector(supervision))
         server = RpcServer(options.listen, options.tls, registry)
+        certificates = {
+            "server": server.certificate_end,
+            "client_ca": client_ca_end(options.tls.client_ca if options.tls is not None else None),
+            "cloud_ca": lambda: trust_end(settings.settings.cloud_ca_pem.encode()),
+        }
+        registry.register(CertificateCollector("hotspare_receiver", certificates))
         ends = Ends(tokens, server.stopping)
         server.add(
             receiver_service_pb2_grpc.add_ReceiverServiceServicer_to_server,

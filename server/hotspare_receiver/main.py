@@ -11,6 +11,7 @@ import click
 
 from hotspare_rpc.address import Address
 from hotspare_rpc.cli_args import ADDRESS, announce, tls_options
+from hotspare_rpc.health_command import health
 from hotspare_rpc.version import SOFTWARE_VERSION
 
 DATA = click.Path(file_okay=False, path_type=Path)
@@ -72,6 +73,7 @@ async def _serve(options: Any) -> str:
     from hotspare_receiver.app import ReceiverApp
     from hotspare_rpc.address import ListenError
     from hotspare_rpc.stop import install_stop_signals
+    from hotspare_rpc.systemd import told_systemd
     from hotspare_rpc.tls import TlsError
     from hotspare_store.folder import DataFolderError
 
@@ -81,7 +83,8 @@ async def _serve(options: Any) -> str:
         await app.start()
         announce(grpc=app.address, metrics=app.metrics_address)
         ends = [asyncio.ensure_future(event.wait()) for event in (stopping, app.failed)]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        async with told_systemd():
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
     except (DataFolderError, ListenError, TlsError, HotspareError, OSError) as error:
@@ -178,6 +181,9 @@ def reset(data: Path) -> None:
     when = "within 2 seconds" if runs else "at its next start"
     click.echo(f"The new admin token is in {data / ADMIN_TOKEN_FILE}.")
     click.echo(f"The receiver takes it over {when}; the admin token of before is revoked then, others stay.")
+
+
+main.add_command(health)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from hotspare_model.group import MemberStatus, Role
+from hotspare_model.sync_state import SyncState
 from hotspare_receiver.core.forwarder import Outcome
 from hotspare_receiver.snapshot import LinkState, OutputSnapshot, ProblemKind
 from hotspare_receiver.status import StatusView
@@ -77,6 +78,12 @@ def _who(view: StatusView) -> Iterator[Metric]:
     info = GaugeMetricFamily(f"{_PREFIX}_info", "The software that runs. Always 1.", labels=("version",))
     info.add_metric((SOFTWARE_VERSION,), 1)
     yield info
+    group = GaugeMetricFamily(
+        f"{_PREFIX}_group_info", "The group that it attends in. Always 1.", labels=("arc_id", "sub_account")
+    )
+    if (attendance := view.path.attendance) is not None:
+        group.add_metric((attendance.arc_id, attendance.sub_account), 1)
+    yield group
     role = GaugeMetricFamily(f"{_PREFIX}_role", "The configured role: 1 for the one that it is.", labels=("role",))
     for known in (None, *Role):
         role.add_metric((known.name.lower() if known else "none",), float(known is view.role))
@@ -194,6 +201,14 @@ def _configuration(view: StatusView) -> Iterator[Metric]:
         records.add_metric((name,), count)
     yield records
     yield _gauge("configuration_revision", "Revision of the configuration here.", view.sync.revision)
+    stands = GaugeMetricFamily(
+        f"{_PREFIX}_configuration_state",
+        "How the configuration here stands against the cloud's copy: 1 for the state that it is in.",
+        labels=("state",),
+    )
+    for state in SyncState:
+        stands.add_metric((state.name.lower(),), float(state is SyncState(view.sync.state)))
+    yield stands
     yield _counter("configuration_pushes", "Changes sent to the cloud.", view.pushes)
     yield _counter("configuration_push_failures", "Tries to send changes to the cloud that failed.", view.push_failures)
     yield _counter("configuration_syncs", "Changes of the host that were applied.", view.syncs)

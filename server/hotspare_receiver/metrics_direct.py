@@ -8,14 +8,24 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hotspare_receiver.core.dc09_session import GOOD, Reason
 from hotspare_receiver.direct.gate import Gate
 from hotspare_receiver.direct.gateway import Gateway
 from hotspare_receiver.direct.isolated import Isolated
 from hotspare_receiver.direct.listener import Listener
 
 _PREFIX = "hotspare_receiver_direct"
-_NO_FRAMES = {(transport, "ack", "taken"): 0 for transport in ("tcp", "udp")}
-"""There from the start, so that a rate can be told of the first frame."""
+_ANSWERS = {
+    **dict.fromkeys(GOOD, "ack"),
+    Reason.TIMESTAMP: "nak",
+    Reason.UNSUPPORTED: "duh",
+    Reason.REFUSED: "duh",
+}
+"""What a frame of a reason gets as a rule; of the others none is answered."""
+_NO_FRAMES = {
+    (transport, _ANSWERS.get(reason, "none"), reason.value): 0 for transport in ("tcp", "udp") for reason in Reason
+}
+"""There from the start, so that a rate can be told of the first frame of each kind."""
 
 
 class DirectCollector(Collector):

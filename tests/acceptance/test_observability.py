@@ -102,6 +102,7 @@ def test_counters_of_alarms_move_and_the_backlog_comes_and_goes(group: System, p
             int(cloud.value("hotspare_cloud_alarms_published_total", result="stored")),
             int(cloud.value("hotspare_cloud_alarms_delivered_total")),
             int(cloud.value("hotspare_cloud_alarms_confirmed_total")),
+            int(cloud.value("hotspare_cloud_alarm_confirmation_seconds_count")),
             int(host.value("hotspare_receiver_alarms_delivered_total")),
             int(host.value("hotspare_receiver_alarms_confirmed_total")),
         ]

@@ -287,7 +287,9 @@ async def test_f7_a_confirmation_counts_for_what_went_to_that_receiver_under_tha
         assert (list(result.newly), list(result.known)) == ([], []), (who, under, ranges)
     result = await store.confirm(group, 1, "r1", [(1, 1), (3, 99)], 5.0)
     assert (sorted(result.newly), sorted(result.known)) == ([1, 3, 4], [1, 3, 4])
+    assert list(result.received) == [2000.25] * 3
     again = await store.confirm(group, 1, "r1", [(1, 4)], 6.0)
+    assert list(again.received) == [2000.25]
     assert (sorted(again.newly), sorted(again.known)) == ([2], [1, 2, 3, 4])
     assert [each.number for each in await store.waiting_alarms(group, 0, 10)] == [5]
     assert len(await store.waiting_alarms(other, 0, 10)) == 1

@@ -101,6 +101,7 @@ def test_metrics_tell_what_the_status_says() -> None:
         "hotspare_receiver_role,none": 0,
         "hotspare_receiver_status,working": 1,
         "hotspare_receiver_status,standby": 0,
+        "hotspare_receiver_group_info,north,default": 1,
         "hotspare_receiver_epoch": 7,
         "hotspare_receiver_working": 1,
         "hotspare_receiver_draining": 0,
@@ -122,12 +123,26 @@ def test_metrics_tell_what_the_status_says() -> None:
         "hotspare_receiver_output_attempts_total,arc,refused": 0,
         "hotspare_receiver_records,devices": 5,
         "hotspare_receiver_configuration_revision": 3,
+        "hotspare_receiver_configuration_state,up_to_date": 1,
+        "hotspare_receiver_configuration_state,behind": 0,
         "hotspare_receiver_configuration_pushes_total": 2,
         "hotspare_receiver_configuration_syncs_total": 6,
         "hotspare_receiver_configuration_sync_refusals_total,digest_mismatch": 1,
         "hotspare_receiver_configuration_sync_refusals_total,chunk_invalid": 0,
     }
     assert {name: found.get(name) for name in expected} == expected
+
+
+def test_g3_one_that_attends_nowhere_names_no_group() -> None:
+    nowhere = replace(view(), path=replace(view().path, attendance=None))
+    assert not [name for name in values(list(metrics_of(nowhere))) if name.startswith("hotspare_receiver_group_info")]
+
+
+def test_b6_the_state_of_the_configuration_follows_what_was_reported() -> None:
+    for number, name in ((4, "behind"), (7, "diverged"), (0, "unknown"), (99, "unknown")):
+        found = values(list(metrics_of(replace(view(), sync=SyncReport(number, 3)))))
+        states = {key.partition(",")[2] for key, told in found.items() if told and "configuration_state" in key}
+        assert states == {name}
 
 
 def test_a10_the_status_tells_that_generic_events_went_out_and_for_which_code() -> None:
@@ -145,7 +160,19 @@ def test_the_status_is_one_of_a_kind() -> None:
 
 
 def test_names_keep_the_conventions_and_no_label_names_a_device() -> None:
-    labels = {"version", "role", "status", "output", "state", "outcome", "kind", "reason", "le"}
+    labels = {
+        "version",
+        "arc_id",
+        "sub_account",
+        "role",
+        "status",
+        "output",
+        "state",
+        "outcome",
+        "kind",
+        "reason",
+        "le",
+    }
     for metric in metrics_of(view()):
         assert metric.name.startswith("hotspare_receiver_")
         assert metric.documentation.endswith(".")

@@ -224,6 +224,8 @@ class Confirmation:
     """Delivered to that receiver under that epoch: newly confirmed, or before."""
     were_aside: int = 0
     """How many of the newly confirmed ones had been set aside meanwhile."""
+    received: Sequence[float] = ()
+    """When each of the newly confirmed ones was received, in any order. Wall clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,17 +71,18 @@ class SqliteAlarms:
                 known += _delivered(db, group_id, epoch, first, min(last, MAX_NUMBER))
             confirm = (
                 "UPDATE alarm SET state = ?, confirmed_at = ?, confirmed_by = ?"
-                f" WHERE group_id = ? AND state = ? AND {_AMONG}"
+                f" WHERE group_id = ? AND state = ? AND {_AMONG}, received_at"
             )
 
-            def confirmed(state: AlarmState) -> list[int]:
+            def confirmed(state: AlarmState) -> list[tuple[int, float]]:
                 values = (AlarmState.CONFIRMED, at, receiver_id, group_id, state, json.dumps(known))
-                return [row["number"] for row in db.execute(confirm, values)]
+                return [(row["number"], row["received_at"]) for row in db.execute(confirm, values)]
 
             newly = confirmed(AlarmState.WAITING)
             # Set aside meanwhile, and the ARC has it after all: that is a fact (F7).
             aside = confirmed(AlarmState.SET_ASIDE) if len(newly) < len(known) else []
-            return Confirmation(sorted(newly + aside), known, len(aside))
+            both = sorted(newly + aside)
+            return Confirmation([number for number, _ in both], known, len(aside), [received for _, received in both])
 
         return cast(Confirmation, await self._db.write(work, vital=True))
 

@@ -24,7 +24,7 @@ from hotspare_rpc.channel import PlaintextError, open_channel
 from hotspare_rpc.credentials import MetadataPairs, ReceiverCredentials, operator_metadata
 from hotspare_rpc.errors import describe, from_rpc_error
 from hotspare_rpc.logs import log_event
-from hotspare_rpc.tls import ChannelTls, ServerTls, TlsError
+from hotspare_rpc.tls import ChannelTls, FileState, ServerTls, TlsError, file_state
 
 CALL_TIMEOUT = 5.0
 """Seconds for a unary call, as the contract's deadlines of RoleService have it."""
@@ -56,6 +56,8 @@ class CloudClient:
         self._own = own
         self._channel: grpc.aio.Channel | None = None
         self._made_of: tuple[str, bool, str] | None = None
+        self._shown: FileState = ()
+        """Of the own certificate and its key, when a channel was opened last, or could not be."""
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -64,7 +66,12 @@ class CloudClient:
         return "" if self._store.missing else self._store.settings.cloud_address
 
     def channel(self) -> grpc.aio.Channel | None:
-        """The channel; None while the cloud is not configured, or its address can't be used."""
+        """The channel; None while the cloud is not configured, or its address can't be used.
+
+        Ask for it before each attempt: one that has lost its connection is replaced when the own certificate was
+        renewed (S3).
+        """
+        self._follow_certificate()
         return self._channel
 
     def metadata(self) -> MetadataPairs:
@@ -91,11 +98,39 @@ class CloudClient:
         if before is not None:
             self._close_later(before)
         if wanted is not None:
-            try:
-                self._channel = self.open(*wanted)
-            except (AddressError, PlaintextError, TlsError) as problem:
-                log_event(_log, logging.ERROR, "cloud_unusable", address=wanted[0], problem=problem)
+            self._channel = self._opened(wanted)
         return True
+
+    def _opened(self, wanted: tuple[str, bool, str]) -> grpc.aio.Channel | None:
+        """A channel by the settings; None where they, or the own certificate, can't be used."""
+        # Before reading: a file that is replaced meanwhile then looks changed, and is read again.
+        self._shown = self._own_state()
+        try:
+            return self.open(*wanted)
+        except (AddressError, PlaintextError, TlsError) as problem:
+            log_event(_log, logging.ERROR, "cloud_unusable", address=wanted[0], problem=problem)
+            return None
+
+    def _own_state(self) -> FileState:
+        return file_state(self._own.cert, self._own.key) if self._own is not None else ()
+
+    def _follow_certificate(self) -> None:
+        """Show a cloud that demands certificates the one that the files hold now, without a restart (S3).
+
+        A connection that stands was admitted, and lives on with all its streams: a channel is replaced when it has
+        none.
+        """
+        if self._made_of is None or not self._made_of[1] or self._own_state() == self._shown:
+            return
+        if self._channel is not None and self._channel.get_state() is grpc.ChannelConnectivity.READY:
+            return
+        renewed = self._opened(self._made_of)
+        if renewed is None:
+            return  # A pair that is half written is tried again once it has changed; until then the old one is shown.
+        if self._channel is not None:
+            self._close_later(self._channel)
+        self._channel = renewed
+        log_event(_log, logging.INFO, "cloud_channel_renewed", address=self._made_of[0])
 
     def roles(self) -> "role_service_pb2_grpc.RoleServiceAsyncStub":
         """The cloud's RoleService. Raises HotspareError CLOUD_NOT_CONFIGURED."""
@@ -181,8 +216,8 @@ class CloudClient:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _needed(self) -> grpc.aio.Channel:
-        if self._channel is not None:
-            return self._channel
+        if (channel := self.channel()) is not None:
+            return channel
         missing = ", ".join(self._store.missing)
         if missing:
             raise not_configured(missing)

@@ -11,6 +11,7 @@ from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.journal import AlarmQuery, AlarmRecord, AttemptRecord, Journal, RecordState
 from hotspare_receiver.outputs.subscriptions import Subscriptions
+from hotspare_receiver.services.deliveries import Deliveries
 from hotspare_receiver.services.feed_stream import FeedStreams
 from hotspare_receiver.services.feed_tests import FeedTests
 from hotspare_receiver.services.requests import page_size, page_token, read_page_token
@@ -47,6 +48,7 @@ class FeedServicer(FeedStreams, FeedTests, alarm_feed_service_pb2_grpc.AlarmFeed
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._journal = parts.journal
+        self._deliveries = Deliveries(parts.cloud, parts.settings)
         self._receiver_id = parts.settings.receiver_id
 
     async def ListAlarms(
@@ -80,8 +82,8 @@ class FeedServicer(FeedStreams, FeedTests, alarm_feed_service_pb2_grpc.AlarmFeed
     async def GetAlarm(
         self, request: alarm_feed_service_pb2.GetAlarmRequest, context: Any
     ) -> alarm_feed_service_pb2.GetAlarmResponse:
-        """One alarm, with its attempts."""
-        self._parts.tokens.admit(context, TokenRole.VIEWER)
+        """One alarm, with its attempts, and with its deliveries as far as the cloud tells them."""
+        operator = self._parts.tokens.admit(context, TokenRole.VIEWER)
         match request.WhichOneof("key"):
             case "number":
                 named = str(request.number)
@@ -97,6 +99,7 @@ class FeedServicer(FeedStreams, FeedTests, alarm_feed_service_pb2_grpc.AlarmFeed
             )
         message = self._shown(record)
         message.attempts.extend(_attempt_to_proto(attempt) for attempt in record.attempts)
+        message.delivery_history.extend(await self._deliveries.of(message.stored, context, operator))
         return alarm_feed_service_pb2.GetAlarmResponse(alarm=message)
 
     def _shown(self, record: AlarmRecord) -> alarm_pb2.AlarmRecord:

@@ -86,3 +86,6 @@ async def _cancelled(task: "asyncio.Future[Message]") -> None:
     if not task.done():
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+    elif not task.cancelled():
+        # It may have failed in the moment in which the call ended, and nobody else looks at that.
+        task.exception()

@@ -1,0 +1,84 @@
+"""`hotspare-cloud backup --into`: named by the time, only so many kept, none removed before the new one is whole."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hotspare_cloud.kept_copies import back_up_into
+from hotspare_cloud.main import main
+from hotspare_cloud.store.sqlite import DATABASE_NAME
+from hotspare_store.folder import DataFolderError
+
+NOON = 1_772_366_400.0
+"""2026-03-01 12:00 UTC."""
+HOUR = 3600.0
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "cloud"
+    folder.mkdir()
+    with sqlite3.connect(folder / DATABASE_NAME) as database:
+        database.execute("CREATE TABLE alarm (text)")
+        database.execute("INSERT INTO alarm VALUES ('burglary')")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_f11_a_copy_is_named_by_its_time_and_holds_all(data: Path, tmp_path: Path) -> None:
+    kept = back_up_into(data, tmp_path / "deep" / "copies", None, NOON)
+    assert kept.copy == tmp_path / "deep" / "copies" / "cloud-20260301T120000Z.db"
+    assert kept.size == kept.copy.stat().st_size
+    assert oct(kept.copy.stat().st_mode & 0o777) == "0o600"
+    assert oct(kept.copy.parent.stat().st_mode & 0o777) == "0o700"
+    with sqlite3.connect(kept.copy) as copy:
+        assert copy.execute("SELECT text FROM alarm").fetchall() == [("burglary",)]
+
+
+def test_f11_only_the_newest_copies_stay_and_files_of_others_are_not_touched(data: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    (copies / "before-the-upgrade.db").write_text("by hand")
+    for number in range(4):
+        back_up_into(data, copies, None, NOON + number * HOUR)
+    kept = back_up_into(data, copies, 2, NOON + 4 * HOUR)
+    assert [path.name[15:19] for path in kept.removed] == ["1200", "1300", "1400"]
+    assert names(copies) == ["before-the-upgrade.db", "cloud-20260301T150000Z.db", "cloud-20260301T160000Z.db"]
+
+
+def test_f11_a_copy_that_fails_costs_no_older_one(data: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    back_up_into(data, copies, 1, NOON)
+    with pytest.raises(DataFolderError, match="never overwritten"):
+        back_up_into(data, copies, 1, NOON)
+    (data / DATABASE_NAME).write_bytes(b"no database" * 1000)
+    with pytest.raises(DataFolderError, match="can't be written"):
+        back_up_into(data, copies, 1, NOON + HOUR)
+    assert names(copies) == ["cloud-20260301T120000Z.db"]
+
+
+def test_f11_after_the_clock_went_back_the_new_copy_still_stays(data: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    back_up_into(data, copies, 1, NOON)
+    kept = back_up_into(data, copies, 1, NOON - HOUR)
+    assert names(copies) == [kept.copy.name]
+
+
+def test_the_command_takes_a_file_or_a_folder_and_tells_what_it_did(data: Path, tmp_path: Path) -> None:
+    def backup(*words: str | Path) -> tuple[int, str]:
+        done = CliRunner().invoke(main, ["backup", "--data", str(data), *map(str, words)])
+        return done.exit_code, done.output
+
+    copies = tmp_path / "copies"
+    back_up_into(data, copies, None, NOON)
+    status, told = backup("--into", copies, "--keep", "1")
+    assert status == 0, told
+    assert "cloud-20260301T120000Z.db: removed" in told
+    assert backup("--to", tmp_path / "one.db")[0] == 0
+    for wrong in ((), ("--to", "x", "--into", "y"), ("--to", "x", "--keep", "3"), ("--into", "y", "--keep", "0")):
+        assert backup(*wrong)[0] == 2

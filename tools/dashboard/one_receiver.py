@@ -1,0 +1,318 @@
+"""The row about one receiver: what it says of itself."""
+
+from tools.dashboard.grafana import Kind, Panel, Query, Row
+from tools.dashboard.parts import LINK, RATE, RECEIVER, YES_NO, by_state
+
+ONE_RECEIVER = Row(
+    "One receiver: $instance",
+    (
+        Panel(
+            "Role",
+            "What an operator configured; a failover never changes it.",
+            (Query(f"hotspare_receiver_role{{{RECEIVER}}} == 1", "{{role}}"),),
+            names=True,
+        ),
+        Panel(
+            "Status",
+            "As the receiver sees it.",
+            (Query(f"hotspare_receiver_status{{{RECEIVER}}} == 1", "{{status}}"),),
+            names=True,
+        ),
+        Panel(
+            "Well",
+            "Whether nothing keeps it from delivering to its ARC.",
+            (Query(f"hotspare_receiver_healthy{{{RECEIVER}}}"),),
+            words=((0, "no", "red"), (1, "yes", "green")),
+            bad=1,
+            below=True,
+        ),
+        Panel(
+            "Page is old",
+            "Its event loop did not answer the scrape: all else here is what was seen last.",
+            (Query(f"hotspare_receiver_stale{{{RECEIVER}}}"),),
+            words=YES_NO,
+            bad=1,
+        ),
+        Panel(
+            "Lease",
+            "How long it may still write to its ARC.",
+            (Query(f"hotspare_receiver_lease_remaining_seconds{{{RECEIVER}}}"),),
+            unit="s",
+        ),
+        Panel(
+            "Oldest alarm here",
+            "How long the oldest alarm that it took and the ARC has not confirmed has been here.",
+            (Query(f"hotspare_receiver_alarms_oldest_seconds{{{RECEIVER}}}"),),
+            unit="s",
+            warn=10,
+            bad=60,
+        ),
+        Panel(
+            "What keeps it from delivering",
+            "Problems, by kind.",
+            (Query(f"hotspare_receiver_health_problems{{{RECEIVER}}}", "{{kind}}"),),
+            kind=Kind.STATES,
+            words=((0, "fine", "green"), (1, "one", "red"), (2, "two", "red"), (3, "three", "red")),
+            width=12,
+            height=7,
+        ),
+        Panel(
+            "Links to the ARC",
+            "Each output's, on standby too.",
+            (
+                Query(
+                    by_state("hotspare_receiver_output_link", "state", LINK, "output", RECEIVER),
+                    "{{output}}",
+                ),
+            ),
+            kind=Kind.STATES,
+            words=LINK,
+            width=12,
+            height=7,
+        ),
+        Panel(
+            "The cloud and the work",
+            "Whether it attends at the cloud, may write to its ARC, and is giving its work back (F5).",
+            (
+                Query(f"hotspare_receiver_cloud_connected{{{RECEIVER}}}", "cloud reached"),
+                Query(f"hotspare_receiver_working{{{RECEIVER}}}", "working"),
+                Query(f"hotspare_receiver_draining{{{RECEIVER}}}", "giving back"),
+            ),
+            kind=Kind.STATES,
+            words=((0, "no", "text"), (1, "yes", "green")),
+            width=24,
+            height=6,
+        ),
+        Panel(
+            "Alarms through this receiver",
+            "Taken from the cloud, confirmed by all required outputs, and the exceptions.",
+            (
+                Query(f"rate(hotspare_receiver_alarms_delivered_total{{{RECEIVER}}}{RATE})", "taken"),
+                Query(f"rate(hotspare_receiver_alarms_confirmed_total{{{RECEIVER}}}{RATE})", "confirmed"),
+                Query(f"rate(hotspare_receiver_alarms_redelivered_total{{{RECEIVER}}}{RATE})", "taken again"),
+                Query(f"rate(hotspare_receiver_alarms_confirmed_again_total{{{RECEIVER}}}{RATE})", "known, not sent"),
+                Query(f"rate(hotspare_receiver_alarms_withdrawn_total{{{RECEIVER}}}{RATE})", "withdrawn"),
+                Query(f"rate(hotspare_receiver_alarms_set_aside_total{{{RECEIVER}}}{RATE})", "set aside"),
+                Query(f"rate(hotspare_receiver_alarms_not_forwarded_total{{{RECEIVER}}}{RATE})", "not forwarded"),
+            ),
+            kind=Kind.GRAPH,
+            unit="ops",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Where alarms wait here",
+            "For each output, and confirmations that the cloud has not stored.",
+            (
+                Query(f"hotspare_receiver_alarms_waiting{{{RECEIVER}}}", "all"),
+                Query(f"hotspare_receiver_output_alarms_waiting{{{RECEIVER}}}", "for {{output}}"),
+                Query(f"hotspare_receiver_confirmations_unstored{{{RECEIVER}}}", "confirmed, not stored"),
+            ),
+            kind=Kind.GRAPH,
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Attempts at the outputs",
+            "By what came of them. `unknown`: written, and no valid answer.",
+            (Query(f"rate(hotspare_receiver_output_attempts_total{{{RECEIVER}}}{RATE})", "{{output}}: {{outcome}}"),),
+            kind=Kind.GRAPH,
+            unit="ops",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Confirmed, by output",
+            "Alarms that each output confirmed, and of these those that went as a generic event (A10).",
+            (
+                Query(f"rate(hotspare_receiver_output_alarms_confirmed_total{{{RECEIVER}}}{RATE})", "{{output}}"),
+                Query(
+                    f"rate(hotspare_receiver_output_alarms_generic_total{{{RECEIVER}}}{RATE})", "{{output}}: generic"
+                ),
+            ),
+            kind=Kind.GRAPH,
+            unit="ops",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "The way to the cloud",
+            "From a beat to its answer, and to the grant of the lease (99 %).",
+            (
+                Query(f"hotspare_receiver_cloud_round_trip_seconds{{{RECEIVER}}}", "round trip"),
+                Query(
+                    "histogram_quantile(0.99, sum by (le) "
+                    f"(rate(hotspare_receiver_lease_renewal_seconds_bucket{{{RECEIVER}}}{RATE})))",
+                    "renewal, 99 %",
+                ),
+            ),
+            kind=Kind.GRAPH,
+            unit="s",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Beats",
+            "Sent, and without an answer before the next one.",
+            (
+                Query(f"rate(hotspare_receiver_beats_total{{{RECEIVER}}}{RATE})", "sent"),
+                Query(f"rate(hotspare_receiver_beats_missed_total{{{RECEIVER}}}{RATE})", "missed"),
+                Query(f"rate(hotspare_receiver_pulls_reopened_total{{{RECEIVER}}}{RATE})", "stream opened anew"),
+            ),
+            kind=Kind.GRAPH,
+            unit="ops",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Configuration here",
+            "Its revision; the same on all members that are in sync.",
+            (Query(f"hotspare_receiver_configuration_revision{{{RECEIVER}}}"),),
+            height=6,
+        ),
+        Panel(
+            "Its state",
+            "How the configuration here stands against the cloud's copy (B6).",
+            (Query(f"hotspare_receiver_configuration_state{{{RECEIVER}}} == 1", "{{state}}"),),
+            names=True,
+            height=6,
+        ),
+        Panel(
+            "Records",
+            "Of the configuration here, by kind.",
+            (Query(f"hotspare_receiver_records{{{RECEIVER}}}", "{{kind}}"),),
+            width=8,
+            height=6,
+        ),
+        Panel(
+            "Sync",
+            "Changes sent by a host and applied by a spare; tries that failed, and transfers that were kept out (B5).",
+            (
+                Query(f"increase(hotspare_receiver_configuration_pushes_total{{{RECEIVER}}}{RATE})", "sent"),
+                Query(f"increase(hotspare_receiver_configuration_push_failures_total{{{RECEIVER}}}{RATE})", "failed"),
+                Query(f"increase(hotspare_receiver_configuration_syncs_total{{{RECEIVER}}}{RATE})", "applied"),
+                Query(
+                    f"increase(hotspare_receiver_configuration_sync_refusals_total{{{RECEIVER}}}{RATE})",
+                    "kept out: {{reason}}",
+                ),
+            ),
+            kind=Kind.GRAPH,
+            width=8,
+            height=6,
+        ),
+        Panel(
+            "Direct devices",
+            "Whether they are taken here, whether the port for DC-09 is open, whether this host is cut off (D4).",
+            (
+                Query(f"hotspare_receiver_direct_open{{{RECEIVER}}}", "taken here"),
+                Query(f"hotspare_receiver_direct_listening{{{RECEIVER}}}", "port open"),
+                Query(f"hotspare_receiver_direct_isolated{{{RECEIVER}}}", "cut off"),
+            ),
+            kind=Kind.STATES,
+            words=((0, "no", "text"), (1, "yes", "blue")),
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Direct alarms",
+            "By what came of them; those given back are kept by their devices.",
+            (
+                Query(f"rate(hotspare_receiver_direct_alarms_total{{{RECEIVER}}}{RATE})", "{{result}}"),
+                Query(f"rate(hotspare_receiver_direct_given_back_total{{{RECEIVER}}}{RATE})", "given back"),
+                Query(
+                    f"rate(hotspare_receiver_direct_isolated_alarms_total{{{RECEIVER}}}{RATE})", "cut off: {{state}}"
+                ),
+            ),
+            kind=Kind.GRAPH,
+            unit="ops",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Direct alarms that wait",
+            "For the cloud's answer, and those of a host that was cut off which the cloud does not have yet.",
+            (
+                Query(f"hotspare_receiver_direct_under_way{{{RECEIVER}}}", "under way"),
+                Query(f"hotspare_receiver_direct_unpublished{{{RECEIVER}}}", "unpublished"),
+            ),
+            kind=Kind.GRAPH,
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "DC-09 frames",
+            "Of panels, by answer and reason; docs/direct.md tells what each means.",
+            (
+                Query(
+                    f"sum by (answer, reason) (rate(hotspare_receiver_direct_frames_total{{{RECEIVER}}}{RATE}))",
+                    "{{answer}} {{reason}}",
+                ),
+                Query(f"rate(hotspare_receiver_direct_refusals_untold_total{{{RECEIVER}}}{RATE})", "not told"),
+            ),
+            kind=Kind.GRAPH,
+            unit="ops",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "DC-09 connections",
+            "Open now, and how many came and were closed by the listener.",
+            (
+                Query(f"hotspare_receiver_direct_connections{{{RECEIVER}}}", "open"),
+                Query(f"increase(hotspare_receiver_direct_connections_opened_total{{{RECEIVER}}}{RATE})", "came"),
+                Query(f"increase(hotspare_receiver_direct_connections_ended_total{{{RECEIVER}}}{RATE})", "{{cause}}"),
+            ),
+            kind=Kind.GRAPH,
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Direct devices that are silent",
+            "Supervised on the direct path, silent there, and silent or back without the ARC knowing yet (A9).",
+            (
+                Query(f"hotspare_receiver_direct_devices_supervised{{{RECEIVER}}}", "supervised"),
+                Query(f"hotspare_receiver_direct_devices_silent{{{RECEIVER}}}", "silent"),
+                Query(f"hotspare_receiver_direct_supervision_events_waiting{{{RECEIVER}}}", "to be told"),
+            ),
+            kind=Kind.GRAPH,
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Disk",
+            "Free on the disk of the data folder, and what the history takes.",
+            (
+                Query(f"hotspare_receiver_disk_free_bytes{{{RECEIVER}}}", "free"),
+                Query(f"hotspare_receiver_history_bytes{{{RECEIVER}}}", "history"),
+            ),
+            kind=Kind.GRAPH,
+            unit="bytes",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            "Event loop",
+            "How late it ran its last timer.",
+            (Query(f"hotspare_receiver_loop_lag_seconds{{{RECEIVER}}}", "late by"),),
+            kind=Kind.GRAPH,
+            unit="s",
+            width=8,
+            height=8,
+            bad=0.5,
+        ),
+        Panel(
+            "Calls",
+            "gRPC calls to this receiver that ended, by service and code.",
+            (
+                Query(
+                    f"sum by (grpc_service, grpc_code) (rate(grpc_server_handled_total{{{RECEIVER}}}{RATE})) > 0",
+                    "{{grpc_service}} {{grpc_code}}",
+                ),
+            ),
+            kind=Kind.GRAPH,
+            unit="ops",
+            width=8,
+            height=8,
+        ),
+    ),
+)
