@@ -22,6 +22,8 @@ from hotspare_sim.line_log import LineLog
 from hotspare_sim.line_server import LineServer, peer_of
 
 READ_SIZE = 65536
+HEARTBEAT = "heartbeat"
+"""Kind, in the log, of a message that carries no alarm."""
 FAULTS = frozenset({Fault.MUTE, Fault.RUBBISH, Fault.CLOSE, Fault.NAK, Fault.LATE, Fault.TWICE})
 """Those that Sur-Gard can have: it has no half answers, and none with a sequence."""
 
@@ -131,7 +133,7 @@ def log_entry(raw: bytes, message: Message | None, answered: str, problem: str |
     )
     match message:
         case Heartbeat():
-            entry["kind"] = "heartbeat"
+            entry["kind"] = HEARTBEAT
         case CidMessage(header, account, event):
             entry |= {"kind": "contact-id", "account": account, "receiver": header.receiver, "line": header.line}
             entry |= {"qualifier": int(event.qualifier), "code": event.code}

@@ -14,9 +14,11 @@ from hotspare.v1.alarm_pb2 import CODE_FORMAT_CONTACT_ID, Alarm, Qualifier
 from hotspare_rpc.alarm_ids import uuid7
 from hotspare_rpc.credentials import DeviceCredentials
 from hotspare_sim.beats import Beats
+from hotspare_sim.core.places import place_of
+from hotspare_sim.dual import DirectAccess, DualPublisher
 from hotspare_sim.line_log import LineLog
 from hotspare_sim.panel import Panel
-from hotspare_sim.publish import Publisher, Receipt, Refusal, StreamPublisher, UnaryPublisher
+from hotspare_sim.publish import Publisher, Receipt, Refusal, StreamPublisher, UnaryPublisher, Way
 
 WAITING_LIMIT = 1000
 """Alarms that one device keeps; when it is full, nothing more happens until the cloud answers again."""
@@ -50,6 +52,10 @@ class Plan:
     """By batches over a stream, instead of one by one."""
     beat: bool = True
     """Whether devices say that they live (A9) also while nothing happens."""
+    numbered: bool = False
+    """Partition and zone of each alarm are its device's number of it (`places`)."""
+    direct: Mapping[str, DirectAccess] = field(default_factory=dict, repr=False)
+    """By device id: who speaks DC-09 to the host, and to the cloud only where that gets no answer."""
 
 
 @dataclass
@@ -61,6 +67,8 @@ class Counts:
     repeated: int = 0
     """Of these, how many had been stored by an earlier attempt already."""
     attempts: int = 0
+    direct: int = 0
+    """Of the published ones, those that the host took by DC-09."""
     refused: int = 0
     """Alarms that the cloud refused for good."""
     unanswered: int = 0
@@ -73,6 +81,8 @@ class Counts:
 @dataclass
 class _Waiting:
     alarm: Alarm
+    number: int
+    """Counted from 1, by device."""
     begun: float = 0.0
     """Monotonic, before the first attempt."""
     attempts: int = 0
@@ -86,9 +96,12 @@ class _Device:
         self.waiting: deque[_Waiting] = deque()
         self.more = asyncio.Event()
         self.is_over = False
+        self._made = 0
 
-    def add(self, waiting: _Waiting) -> None:
-        self.waiting.append(waiting)
+    def happen(self, numbered: bool) -> None:
+        """Have the next event."""
+        self._made += 1
+        self.waiting.append(_Waiting(_alarm_of(self.panel, self._made if numbered else None), self._made))
         self.more.set()
 
     def end(self, *, drop_unbegun: bool) -> None:
@@ -110,15 +123,10 @@ class Devices:
         self._tell = complain
         self._complaints = _Complaints(complain)
         self._random = Random(plan.seed)
-        kind = StreamPublisher if plan.stream else UnaryPublisher
         self._batch = BATCH if plan.stream else 1
         self._devices = [
-            _Device(
-                device_id,
-                kind(channel, DeviceCredentials(plan.arc_id, device_id, key)),
-                Random(self._random.getrandbits(64)),
-            )
-            for device_id, key in sorted(plan.keys.items())
+            _Device(device_id, _publisher(plan, device_id, channel), Random(self._random.getrandbits(64)))
+            for device_id in sorted(plan.keys)
         ]
         keys = plan.keys if plan.beat else {}
         self._beats = Beats(channel, plan.arc_id, keys, Random(self._random.getrandbits(64)))
@@ -160,7 +168,7 @@ class Devices:
             device = self._random.choice(self._devices)
             while len(device.waiting) >= WAITING_LIMIT and not await _pause(stop, FIRST_BACKOFF):
                 pass
-            device.add(_Waiting(_alarm_of(device.panel)))
+            device.happen(self._plan.numbered)
             made += 1
         self._end(drop_unbegun=stop.is_set())
 
@@ -219,6 +227,7 @@ class Devices:
     def _answered(self, device: _Device, waiting: _Waiting, receipt: Receipt) -> None:
         self.counts.published += 1
         self.counts.repeated += receipt.duplicate
+        self.counts.direct += receipt.way is Way.DIRECT
         alarm = waiting.alarm
         self._log.write(
             {
@@ -228,6 +237,8 @@ class Devices:
                 "device_id": device.device_id,
                 "alarm_id": alarm.alarm_id,
                 "account_sequence": receipt.account_sequence,
+                "number": waiting.number,
+                "way": str(receipt.way),
                 "qualifier": int(alarm.qualifier),
                 "code": alarm.code,
                 "partition": alarm.partition,
@@ -239,15 +250,26 @@ class Devices:
         )
 
 
-def _alarm_of(panel: Panel) -> Alarm:
+def _publisher(plan: Plan, device_id: str, channel: grpc.aio.Channel) -> Publisher:
+    credentials = DeviceCredentials(plan.arc_id, device_id, plan.keys[device_id])
+    if plan.stream:
+        return StreamPublisher(channel, credentials)
+    cloud = UnaryPublisher(channel, credentials)
+    access = plan.direct.get(device_id)
+    return cloud if access is None else DualPublisher(access, cloud)
+
+
+def _alarm_of(panel: Panel, number: int | None) -> Alarm:
+    """The next event of a panel; with a number its place is that of the number."""
     occurrence = panel.next()
+    place = (occurrence.partition, occurrence.zone) if number is None else place_of(number)
     alarm = Alarm(
         alarm_id=str(uuid7()),
         qualifier=_QUALIFIERS[occurrence.qualifier],
         code_format=CODE_FORMAT_CONTACT_ID,
         code=occurrence.code,
-        partition=occurrence.partition,
-        zone=occurrence.zone,
+        partition=place[0],
+        zone=place[1],
         text=occurrence.text,
     )
     alarm.occur_time.GetCurrentTime()

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
-from hotspare_rpc.address import AddressError
+from hotspare_model.dc09_crypto import KEY_LENGTHS
+from hotspare_rpc.address import Address, AddressError
 from hotspare_rpc.channel import PlaintextError, open_channel
 from hotspare_rpc.logs import setup_logging
 from hotspare_rpc.stop import install_stop_signals
 from hotspare_rpc.tls import ChannelTls, TlsError
 from hotspare_sim.devices import Devices, Plan
+from hotspare_sim.dual import DirectAccess
 from hotspare_sim.line_log import LineLog
 from hotspare_sim.secret_files import read_private
 
@@ -56,6 +58,23 @@ def read_device_keys(file: Path) -> dict[str, str]:
     if not isinstance(content, dict) or not content or not all(_is_secret(key) for key in content.values()):
         raise click.ClickException(f"{file} is no JSON object of device keys by device id")
     return content
+
+
+def read_panels(file: Path, host: Address) -> dict[str, DirectAccess]:
+    """Read how panels reach the host, by device id. Raises ClickException; what the file holds is never shown (S1)."""
+    try:
+        content = json.loads(read_private(file))
+        return {device_id: _access(told, host) for device_id, told in content.items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        form = '{"panel-1": {"account": "1234", "key": "hex digits of an AES key, or nothing"}}'
+        raise click.ClickException(f"{file} is no JSON object such as {form}") from None
+
+
+def _access(told: dict[str, str], host: Address) -> DirectAccess:
+    key = bytes.fromhex(told.get("key", ""))
+    if key and len(key) not in KEY_LENGTHS:
+        raise ValueError
+    return DirectAccess(host, told["account"].upper(), key or None)
 
 
 def _is_secret(key: object) -> bool:

@@ -84,6 +84,9 @@ def arc(
 @click.option("--log", type=_LOG, help="Append a line of JSON for each alarm, after it was answered.")
 @click.option("--stream", is_flag=True, help="Publish in batches over a stream, instead of one by one.")
 @click.option("--no-beat", is_flag=True, help="Say nothing but alarms: who has none falls silent.")
+@click.option("--numbered", is_flag=True, help="Partition and zone of each alarm are its device's number of it.")
+@click.option("--direct", type=ADDRESS, help="Speak DC-09 to the host here; to the cloud where it does not answer.")
+@click.option("--panels", type=_FILE, help="For --direct: JSON of account and AES key by device id; mode 0600.")
 @click.option("--stop-timeout", type=_POSITIVE, default=10.0, show_default=True, help="Seconds for the last answers.")
 def devices(
     cloud: Address,
@@ -96,6 +99,9 @@ def devices(
     log: Path | None,
     stream: bool,
     no_beat: bool,
+    numbered: bool,
+    direct: Address | None,
+    panels: Path | None,
     stop_timeout: float,
 ) -> None:
     """Be alarm devices: publish alarms to a cloud, each until it is answered.
@@ -103,9 +109,15 @@ def devices(
     SIGTERM ends it once what is under way was answered; the exit status is 1 when something was not.
     """
     from hotspare_sim.devices import Plan
-    from hotspare_sim.devices_command import read_device_keys, run
+    from hotspare_sim.devices_command import read_device_keys, read_panels, run
 
-    plan = Plan(arc_id, read_device_keys(keys), rate, count, seed, stream, beat=not no_beat)
+    if (direct is None) != (panels is None):
+        raise click.UsageError("--direct and --panels go together")
+    if direct is not None and stream:
+        raise click.UsageError("--direct and --stream contradict each other")
+    known = read_device_keys(keys)
+    access = {} if direct is None or panels is None else read_panels(panels, direct)
+    plan = Plan(arc_id, known, rate, count, seed, stream, beat=not no_beat, numbered=numbered, direct=access)
     run(str(cloud), tls_ca, plan, log, timedelta(seconds=stop_timeout))
 
 
@@ -115,12 +127,33 @@ def devices(
 @click.option("--rate", type=_POSITIVE, default=20.0, show_default=True, help="Alarms a second, in all.")
 @click.option("--devices", "device_count", type=click.IntRange(1, 1000), default=16, show_default=True)
 @click.option("--plain", is_flag=True, help="Print plain lines, also on a terminal.")
-def demo(once: bool, folder: Path | None, rate: float, device_count: int, plain: bool) -> None:
+@click.option(
+    "--output",
+    type=click.Choice(("sia-dc09", "sur-gard")),
+    default="sia-dc09",
+    show_default=True,
+    help="What the ARCs speak.",
+)
+@click.option("--direct", is_flag=True, help="Panels speak DC-09 to the host, and to the cloud where that is gone.")
+@click.option("--prometheus", is_flag=True, help="Run Debian's Prometheus beside it, with the rules of deploy/.")
+def demo(
+    once: bool,
+    folder: Path | None,
+    rate: float,
+    device_count: int,
+    plain: bool,
+    output: str,
+    direct: bool,
+    prometheus: bool,
+) -> None:
     """Run a cloud, four receivers, their ARCs and devices; kill the working receiver, and watch.
 
     It goes on until Ctrl-C, and then prints the balance.
     """
     from hotspare_sim.demo.cast import Scale
     from hotspare_sim.demo.run import Options, run_demo
+    from hotspare_sim.demo.ways import ArcKind, Ways
 
-    raise SystemExit(asyncio.run(run_demo(Options(once, folder, Scale(device_count, rate), plain))))
+    ways = Ways(ArcKind(output), direct)
+    options = Options(once, folder, Scale(device_count, rate), plain, ways, prometheus)
+    raise SystemExit(asyncio.run(run_demo(options)))

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Protocol
 
 import grpc
@@ -19,12 +20,22 @@ ANSWER_TIMEOUT = 10.0
 """Seconds: the deadline of PublishAlarm in the contract, also for the answer to a batch."""
 
 
+class Way(StrEnum):
+    """Which way an alarm went; the value stands in the log."""
+
+    CLOUD = "cloud"
+    DIRECT = "direct"
+    """To the host, by DC-09."""
+
+
 @dataclass(frozen=True)
 class Receipt:
     """The alarm is durable."""
 
     account_sequence: int
+    """0: on the direct path nobody tells it."""
     duplicate: bool
+    way: Way = Way.CLOUD
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Fuzz for a bounded time: `make fuzz`, or `make fuzz FUZZ="--seconds 600 --target session"`.
 
-Half of the time goes to inputs that Hypothesis makes of parts, half to real frames that are broken at random: these are
-dumber, and fifty times as many. What a target raises is made smaller and kept in tests/data/fuzz, where
-tests/fuzz/test_fuzz.py replays it from then on. Each run draws other inputs; `--seed` repeats one.
+The target `services` is a live cloud and receiver that are called with anything. The others take bytes: half of the
+time goes to inputs that Hypothesis makes of parts, half to real frames that are broken at random: these are dumber, and
+fifty times as many. What is found is made smaller and kept in tests/data/fuzz, where tests/fuzz/test_fuzz.py and
+test_services.py replay it from then on. Each run draws other inputs; `--seed` repeats one.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from random import Random
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
+from tests.fuzz import services
 from tests.fuzz.inputs import DATA, INPUTS, SEEDS_OF, broken
 from tests.fuzz.targets import TARGETS
 
@@ -28,15 +30,20 @@ def main(arguments: list[str]) -> int:
     """Run; the status is 1 if there was a find."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together (60)")
-    parser.add_argument("--target", choices=tuple(TARGETS), help="only this one")
+    parser.add_argument("--target", choices=(*TARGETS, services.TARGET), help="only this one")
     parser.add_argument("--seed", type=int, default=None, help="of a run before, to repeat it")
     asked = parser.parse_args(arguments)
-    names = (asked.target,) if asked.target else tuple(TARGETS)
+    names = (asked.target,) if asked.target else (*TARGETS, services.TARGET)
     first = secrets.randbelow(2**32) if asked.seed is None else asked.seed
     print(f"seed {first}, {asked.seconds:.0f} s for {', '.join(names)}", flush=True)
-    # Each is fuzzed in both ways, though one before it had a find.
-    seconds = asked.seconds / len(names) / 2
-    finds = [way(name, first, seconds) for name in names for way in (fuzz, batter)]
+    seconds = asked.seconds / len(names)
+    finds: list[Path | None] = []
+    for name in names:
+        if name == services.TARGET:
+            finds.append(services.fuzz(first, seconds, FINDS))
+        else:
+            # Each is fuzzed in both ways, though one before it had a find.
+            finds += [way(name, first, seconds / 2) for way in (fuzz, batter)]
     return 1 if any(find is not None for find in finds) else 0
 
 

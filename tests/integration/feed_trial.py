@@ -1,7 +1,7 @@
 """A receiver's alarm path with stream outputs, served over gRPC; and subscribers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from hotspare.v1 import alarm_feed_service_pb2, alarm_feed_service_pb2_grpc
-from hotspare_model.errors import HotspareError
+from hotspare_model.errors import HotspareError, Reason
 from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.journal import Journal
 from hotspare_receiver.outputs.subscriptions import Subscriptions
@@ -202,6 +202,21 @@ async def closed(subscribers: Iterable[Subscriber]) -> None:
     """Close them all."""
     for subscriber in subscribers:
         await subscriber.close()
+
+
+Subscribe = Callable[..., Any]
+"""Opens a subscription; all are closed at the end of the test."""
+
+
+def reason_of(subscriber: Subscriber) -> Reason:
+    """Why its stream ended."""
+    assert isinstance(subscriber.error, HotspareError), subscriber.error
+    return subscriber.error.reason
+
+
+def working(feed: FeedReceiver) -> bool:
+    """Whether the receiver has a lease."""
+    return feed.path.snapshot().lease.working
 
 
 def trial(folder: Path, cloud: FakeCloud, arc: FakeArc) -> FeedReceiver:

@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 from hotspare_sim.core.ledger import Ledger
+from hotspare_sim.core.places import NUMBERS, place_of
 from hotspare_sim.demo.balance import balance
 from hotspare_sim.demo.books import MARGIN, Books
+from hotspare_sim.demo.cast import Cast, Scale
 from hotspare_sim.demo.children import Child, DemoError, run_command
+from hotspare_sim.demo.prometheus import configuration, find_program, rule_files
 from hotspare_sim.demo.screen import LiveScreen, Picture, PlainScreen, Row, Tone, open_screen
 from hotspare_sim.demo.story import Outcome
+from hotspare_sim.demo.ways import ArcKind, Ways
 
 DEADLINE = 20.0
 ARC = ("hotspare-sim", "arc", "--listen", "127.0.0.1:0")
@@ -80,6 +84,77 @@ def test_books_count_only_what_the_other_side_was_told_to_be_taken(books: Books,
     assert books.ledger.unanswered == 1
 
 
+def test_books_tell_numbered_alarms_by_their_place_in_any_format(files: dict[str, Path]) -> None:
+    book = Books(
+        Ledger({"panel-1": "1A01"}, NUMBERS),
+        files["devices"],
+        {"host": files["host"], "spare1": files["spare1"]},
+        numbered=True,
+    )
+    for number, way in ((1, "direct"), (2, "cloud"), (1001, "direct")):
+        write(files["devices"], device_id="panel-1", account_sequence=0, number=number, way=way, begun=1.0, clock=2.0)
+    for clock, (arc, number) in enumerate((("host", 1), ("spare1", 1001), ("spare1", 1)), start=3):
+        partition, zone = place_of(number)
+        write(
+            files[arc], kind="contact-id", account="1A01", partition=partition, zone=zone, answered="ack", clock=clock
+        )
+    # A sign of life of the receiver, and an event of its own under a panel's account.
+    write(files["host"], kind="heartbeat", account=None, partition=None, zone=None, answered="ack", clock=9.0)
+    write(files["host"], kind="contact-id", account="1A01", partition=0, zone=0, answered="ack", clock=9.5)
+    book.await_direct(1.5)
+    book.read()
+    ledger = book.ledger
+    assert (ledger.published, ledger.confirmed, ledger.waiting, ledger.duplicates) == (3, 2, 1, 1)
+    assert (ledger.out_of_order, ledger.own_events, ledger.unanswered) == (0, 1, 0)
+    assert (dict(book.by_way), book.direct_at) == ({"direct": 2, "cloud": 1}, 2.0)
+
+
+def test_a_demo_is_set_up_by_the_commands_of_its_ways(tmp_path: Path) -> None:
+    plain = Cast(tmp_path, Scale(2, 10.0))
+    (tmp_path / "other").mkdir()
+    other = Cast(tmp_path / "other", Scale(2, 10.0), Ways(ArcKind.SUR_GARD, direct=True))
+    for cast, address in ((plain, "dc09"), (other, "surgard")):
+        cast.cloud.addresses = {"grpc": "127.0.0.1:1"}
+        for station in cast.stations.values():
+            station.receiver.addresses = {"grpc": "127.0.0.1:2"}
+            station.arc.addresses = {address: "127.0.0.1:3"}
+
+    def words(cast: Cast, role: str) -> str:
+        return " ".join(word for command in cast.settings_of(cast.stations[role]) for word in command)
+
+    assert "--kind sia-dc09" in words(plain, "host")
+    assert "--dual-connection" not in words(plain, "host")
+    assert "--kind surgard" in words(other, "spare1")
+    # D1, G5: the host alone takes panels.
+    assert f"--dual-connection on --dc09-listen {other.direct_address}" in words(other, "host")
+    assert "--dual-connection" not in words(other, "spare1")
+    assert [command[5:7] for command in other.device_commands("panel-001")] == [
+        ["device", "create"],
+        ["device", "dc09"],
+    ]
+    assert sorted(len(key) for key in other.panel_keys.values()) == [0, 16]
+
+
+def test_prometheus_scrapes_what_runs_by_the_rules_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "alerts.yml").write_text("# rules\ngroups:\n- name: a\n  rules: []\n")
+    (tmp_path / "tests.yml").write_text("rule_files: [alerts.yml]\ntests: []\n")
+    rules = rule_files(tmp_path)
+    assert rules == [tmp_path / "alerts.yml"]
+    assert rule_files(tmp_path / "nothing") == []
+    found = configuration("127.0.0.1:1", {"host": "127.0.0.1:2", "spare1": "127.0.0.1:3"}, rules)
+    targets = {
+        job["job_name"]: [target for static in job["static_configs"] for target in static["targets"]]
+        for job in found["scrape_configs"]
+    }
+    assert targets == {"hotspare-cloud": ["127.0.0.1:1"], "hotspare-receiver": ["127.0.0.1:2", "127.0.0.1:3"]}
+    assert found["rule_files"] == [str(tmp_path / "alerts.yml")]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DemoError, match=r"not installed: apt-get install .*prometheus$"):
+        find_program()
+
+
 PICTURE = Picture(
     (Row("host", "0123456789abcdef", "WORKING", 7, 4711, 12), Row("spare 1", "", "", None, None, 0)),
     published=20, confirmed=18, waiting=2, duplicates=1, takeover=1.234, now="all is well",
@@ -136,6 +211,14 @@ def test_the_balance_tells_lost_ones_and_moves() -> None:
     assert words["take-over 1.50 s"] is Tone.PLAIN
     assert words["move 1.50 s"] is Tone.PLAIN
     assert "return - from" in words
+    assert not any("direct" in line for line in words)
+
+
+def test_the_balance_of_panels_with_two_ways_tells_both() -> None:
+    ledger = Ledger({"panel-1": "1A01"})
+    lines = balance(ledger, Outcome(reconnected=2.25), {"direct": 7, "cloud": 3})
+    words = {" ".join(line.split()[:4]) for line, _ in lines}
+    assert {"direct 7 of these,", "by the cloud 3", "direct again 2.25 s"} <= words
 
 
 async def poll(condition: Callable[[], bool]) -> None:

@@ -236,7 +236,7 @@ async def test_the_process_ends_on_sigterm_when_all_was_answered(tmp_path: Path)
             out, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")
     stored = sum(map(len, cloud.stored.values()))
-    assert f"stopped published={stored} repeated=0 attempts={stored} refused=0 unanswered=0" in out.decode()
+    assert f"stopped published={stored} repeated=0 attempts={stored} direct=0 refused=0 unanswered=0" in out.decode()
     assert_log_tells_what_is_stored(log, cloud)
 
 

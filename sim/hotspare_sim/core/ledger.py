@@ -1,8 +1,8 @@
 """The balance of a trial: what devices published against what the ARC's software acknowledged.
 
-An alarm's identity on the wire is account number and sequence (A6). The sequence begins anew after 9999, so
-the number behind it is the nearest one to those seen last: thousands of alarms of one account are never under
-way at once.
+An alarm's identity on the wire is account number and sequence (A6). The sequence begins anew after 9999 (the numbers
+of `places` after 99,999), so the number behind it is the nearest one to those seen last: thousands of alarms of one
+account are never under way at once.
 """
 
 from collections import deque
@@ -42,6 +42,8 @@ class Move:
 
 @dataclass
 class _Account:
+    numbers: int
+    """After so many the sequence begins anew."""
     highest: int = 0
     waiting: dict[int, float] = field(default_factory=dict)
     """Clock of the first attempt, by number."""
@@ -54,9 +56,9 @@ class _Account:
     def number_of(self, sequence: int) -> int:
         """The number behind a sequence: the nearest to the highest one seen."""
         near = max(self.highest, 1)
-        number = near + (sequence - 1 - (near - 1)) % WIRE_SEQUENCES
-        if number - near > WIRE_SEQUENCES // 2 and number > WIRE_SEQUENCES:
-            number -= WIRE_SEQUENCES
+        number = near + (sequence - 1 - (near - 1)) % self.numbers
+        if number - near > self.numbers // 2 and number > self.numbers:
+            number -= self.numbers
         return number
 
     def remember(self, number: int) -> None:
@@ -69,10 +71,10 @@ class _Account:
 class Ledger:
     """Takes both sides' logs, each in the order of its clock."""
 
-    def __init__(self, accounts: Mapping[str, str]) -> None:
-        """`accounts`: account number by device id; no two devices share one."""
+    def __init__(self, accounts: Mapping[str, str], numbers: int = WIRE_SEQUENCES) -> None:
+        """`accounts`: account number by device id; no two devices share one. `numbers`: as many as there are."""
         self._account_of = {device: account.upper() for device, account in accounts.items()}
-        self._accounts = {account: _Account() for account in self._account_of.values()}
+        self._accounts = {account: _Account(numbers) for account in self._account_of.values()}
         self.published = 0
         self.confirmed = 0
         """Published alarms that were acknowledged."""
@@ -100,7 +102,8 @@ class Ledger:
         return sum(begun < clock for account in self._accounts.values() for begun in account.waiting.values())
 
     def take_published(self, device_id: str, number: int, begun: float) -> Delivery | None:
-        """An alarm's device got its answer: `number` is A6's n. Returns a delivery if the ARC was faster."""
+        """An alarm's device got its answer: `number` is A6's n, or the device's own. Returns a delivery if the ARC was
+        faster."""
         name = self._account_of[device_id]
         account = self._accounts[name]
         account.highest = max(account.highest, number)
@@ -113,9 +116,12 @@ class Ledger:
         return Delivery(name, number, begun, early[1], early[0])
 
     def take_confirmed(self, arc: str, account_number: str, sequence: int, clock: float) -> Delivery | None:
-        """The software `arc` acknowledged a message. Returns a delivery if it is an alarm's first."""
+        """The software `arc` acknowledged a message. Returns a delivery if it is an alarm's first.
+
+        `sequence` 0: what came has none, so no device of ours made it.
+        """
         account = self._accounts.get(account_number.upper())
-        if account is None:
+        if account is None or sequence == 0:
             self.own_events += 1
             return None
         number = account.number_of(sequence)

@@ -1,19 +1,23 @@
 """The last word of the demo: what was published, confirmed, lost, and how long the moves took."""
 
+from collections.abc import Mapping
+
 from hotspare_sim.core.ledger import Ledger
 from hotspare_sim.demo.cast import ROLES
 from hotspare_sim.demo.screen import Tone
 from hotspare_sim.demo.story import Outcome
+from hotspare_sim.publish import Way
 
 Line = tuple[str, Tone]
 
 
-def balance(ledger: Ledger, outcome: Outcome) -> list[Line]:
-    """The lines to print at the end."""
+def balance(ledger: Ledger, outcome: Outcome, by_way: Mapping[str, int] | None = None) -> list[Line]:
+    """The lines to print at the end. `by_way`: published alarms by the way they went, where there is more than one."""
     lines = [
         ("", Tone.PLAIN),
         ("Balance", Tone.MOVE),
-        _count("published", ledger.published, "alarms that the cloud answered"),
+        _count("published", ledger.published, f"alarms that {_answered_by(by_way or {})} answered"),
+        *_ways(by_way or {}),
         _count("confirmed", ledger.confirmed, "of these, acknowledged by the ARC"),
         _count("lost", ledger.waiting, "published and not acknowledged", good=ledger.waiting == 0),
         _count("duplicates", ledger.duplicates, "acknowledged twice, with the same identity"),
@@ -26,6 +30,19 @@ def balance(ledger: Ledger, outcome: Outcome) -> list[Line]:
     return [*lines, *_moves(ledger, outcome)]
 
 
+def _answered_by(by_way: Mapping[str, int]) -> str:
+    return "the host or the cloud" if by_way.get(Way.DIRECT) else "the cloud"
+
+
+def _ways(by_way: Mapping[str, int]) -> list[Line]:
+    if not by_way.get(Way.DIRECT):
+        return []
+    return [
+        _count("direct", by_way[Way.DIRECT], "of these, by DC-09 to the host"),
+        _count("by the cloud", by_way.get(Way.CLOUD, 0), "of these, by gRPC to the cloud"),
+    ]
+
+
 def _count(name: str, number: int, meaning: str, *, good: bool | None = None) -> Line:
     tone = {None: Tone.PLAIN, True: Tone.GOOD, False: Tone.BAD}[good]
     return f"  {name:12} {number:8}  {meaning}", tone
@@ -36,11 +53,18 @@ def _time(name: str, seconds: float | None, meaning: str) -> Line:
     return f"  {name:12} {shown:>8}  {meaning}", Tone.PLAIN
 
 
+def _again(outcome: Outcome) -> list[Line]:
+    if outcome.reconnected is None:
+        return []
+    return [_time("direct again", outcome.reconnected, "from the host's new start to the first alarm by DC-09 to it")]
+
+
 def _moves(ledger: Ledger, outcome: Outcome) -> list[Line]:
     lines = [
         _time("take-over", outcome.takeover, "from kill -9 of the host to the first alarm published later"),
         _time("in hand", outcome.held, "from the kill until no alarm of the dead host was held any more"),
         _time("return", outcome.returned, "from the host's new start to its first alarm"),
+        *_again(outcome),
         _time("switchover", outcome.switched, "from the operator's command to the first alarm through spare 2"),
         _time("resume", outcome.resumed, "from the command that ends it to the first alarm through the host"),
         _time("sync", outcome.synced, "from the command that changed a device on the host until all spares had it"),

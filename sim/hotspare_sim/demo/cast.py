@@ -13,6 +13,7 @@ from hotspare_rpc.channel import open_channel
 from hotspare_rpc.credentials import BearerToken
 from hotspare_rpc.errors import describe
 from hotspare_sim.demo.children import Child, DemoError, run_command
+from hotspare_sim.demo.ways import Ways, free_address, panel_keys, panels_file
 
 ARC_ID = "demo"
 ANY_PORT = "127.0.0.1:0"
@@ -71,12 +72,17 @@ class Cast:
 
     folder: Path
     scale: Scale
+    ways: Ways = field(default_factory=Ways)
     cloud: Child = field(init=False)
     stations: dict[str, Station] = field(init=False)
     """By role, in the order of taking over."""
     devices: Child = field(init=False)
     accounts: dict[str, str] = field(init=False)
     """Account number by device id."""
+    panel_keys: dict[str, bytes] = field(init=False, repr=False)
+    """AES keys of the panels that speak DC-09 to the host; empty for one in clear."""
+    direct_address: str = field(init=False)
+    """Where the host takes panels. It tells nobody, so that it can't be port 0."""
 
     def __post_init__(self) -> None:
         logs = self.folder / "logs"
@@ -89,12 +95,17 @@ class Cast:
             f"panel-{number:03d}": f"{FIRST_ACCOUNT + number - 1:04X}" for number in range(1, self.scale.devices + 1)
         }
         self.devices = Child("the devices", (), logs / "devices.log")
+        self.panel_keys = panel_keys(self.accounts) if self.ways.direct else {}
+        self.direct_address = free_address() if self.ways.direct else ""
 
     def _station(self, role: str, logs: Path, servers: tuple[str, ...]) -> Station:
         data, arc_log = self.folder / role, logs / f"arc-{role}.jsonl"
         serve = ("hotspare-receiver", "serve", "--data", str(data), *servers, "--machine-id", f"demo-{role}")
         delay = f"{min(ARC_DELAY, ARC_LOAD / self.scale.rate):.6f}"
-        listen = ("hotspare-sim", "arc", "--listen", ANY_PORT, "--log", str(arc_log), "--delay", delay)
+        listen = (
+            "hotspare-sim", "arc", "--kind", self.ways.arc.simulated, "--listen", ANY_PORT,
+            "--log", str(arc_log), "--delay", delay,
+        )  # fmt: skip
         return Station(
             role,
             Child(f"the receiver of {ROLES[role]}", serve, logs / f"{role}.log"),
@@ -122,6 +133,11 @@ class Cast:
     def device_keys(self) -> Path:
         """File of the keys of all devices."""
         return self.folder / "devices.json"
+
+    @property
+    def panels_file(self) -> Path:
+        """File of accounts and AES keys of the panels that speak DC-09 to the host."""
+        return self.folder / "panels.json"
 
     @property
     def host(self) -> Station:
@@ -167,11 +183,18 @@ class Cast:
             "settings", "set", "--name", station.role, "--cloud-address", self.cloud.addresses["grpc"],
             "--arc-id", ARC_ID, "--arc-key-file", str(self.arc_key), "--own-account", OWN_ACCOUNTS[station.role],
         )  # fmt: skip
+        arc = self.ways.arc
         output = station.hotspare(
-            "output", "add", "arc", "--kind", "sia-dc09", "--address", station.arc.addresses["dc09"],
+            "output", "add", "arc", "--kind", arc.output, "--address", station.arc.addresses[arc.simulated],
             "--receiver-number", "1", "--line-number", "1",
         )  # fmt: skip
-        return [settings, output]
+        # D1: only a host takes panels; a spare may not even have it switched on (G5).
+        direct = ("settings", "set", "--dual-connection", "on", "--dc09-listen", self.direct_address)
+        return [settings, *([station.hotspare(*direct)] if self.takes_panels(station) else []), output]
+
+    def takes_panels(self, station: Station) -> bool:
+        """Whether panels are connected to this receiver."""
+        return self.ways.direct and station is self.host
 
     async def set_up(self, station: Station) -> None:
         """Run the commands of `settings_of`. Raises DemoError."""
@@ -194,12 +217,16 @@ class Cast:
         await run_command(command)
         return command
 
-    def device_command(self, device_id: str) -> list[str]:
-        """The command that makes a device."""
-        return self.host.hotspare("device", "create", device_id, "--account", self.accounts[device_id])
+    def device_commands(self, device_id: str) -> list[list[str]]:
+        """The commands that make a device."""
+        create = self.host.hotspare("device", "create", device_id, "--account", self.accounts[device_id])
+        if not self.ways.direct:
+            return [create]
+        key_file = ("--key-file", f"{device_id}.aes") if self.panel_keys[device_id] else ()
+        return [create, self.host.hotspare("device", "dc09", device_id, "--on", *key_file)]
 
     async def create_devices(self) -> None:
-        """Make the devices on the host by gRPC, as `device_command` would one by one. Raises DemoError."""
+        """Make the devices on the host by gRPC, as `device_commands` would one by one. Raises DemoError."""
         token = BearerToken(self.host.token_file.read_text(encoding="ascii").strip())
         keys: dict[str, str] = {}
         async with open_channel(self.host.receiver.addresses["grpc"], None) as channel:
@@ -208,19 +235,25 @@ class Cast:
                 request = configuration_service_pb2.CreateDeviceRequest(
                     device=Device(device_id=device_id, account_number=account)
                 )
+                if self.ways.direct:
+                    request.device.dc09.SetInParent()
+                    request.dc09_key = self.panel_keys[device_id]
                 try:
                     response = await stub.CreateDevice(request, timeout=CALL_TIMEOUT, metadata=token.metadata())
                 except grpc.aio.AioRpcError as problem:
                     raise DemoError(f"the device {device_id} was not made: {describe(problem)}") from problem
                 keys[device_id] = response.device_key
-        self.device_keys.touch(mode=0o600)
-        self.device_keys.write_text(json.dumps(keys), encoding="utf-8")
+        _write_private(self.device_keys, keys)
+        if self.ways.direct:
+            _write_private(self.panels_file, panels_file(self.accounts, self.panel_keys))
 
     async def start_devices(self) -> None:
         """Let the devices begin. Raises DemoError."""
         self.devices.command = [
             "hotspare-sim", "devices", "--cloud", self.cloud.addresses["grpc"], "--arc-id", ARC_ID,
             "--keys", str(self.device_keys), "--rate", f"{self.scale.rate:g}", "--log", str(self.devices_log),
+            *(("--numbered",) if self.ways.numbered else ()),
+            *(("--direct", self.direct_address, "--panels", str(self.panels_file)) if self.ways.direct else ()),
         ]  # fmt: skip
         await self.devices.start()
 
@@ -228,3 +261,8 @@ class Cast:
         """Kill whatever still runs."""
         for child in (self.devices, *self.servers):
             await child.end()
+
+
+def _write_private(file: Path, content: object) -> None:
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(content), encoding="utf-8")

@@ -12,6 +12,8 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 """Where the console scripts of this environment are."""
 SERVING = "serving "
+SERVED = ("grpc", "dc09", "surgard")
+"""What `--listen` is the address of, by the program."""
 POLL = 0.05
 TAIL_LINES = 12
 
@@ -59,7 +61,7 @@ class Child:
         self.command = list(command)
         self.log = log
         self.addresses: dict[str, str] = {}
-        """What it serves, as it told itself: `grpc`, `metrics`, `dc09`."""
+        """What it serves, as it told itself: `grpc`, `metrics`, `dc09`, `surgard`."""
         self.may_end = False
         """Whether its end is wanted."""
         self._process: asyncio.subprocess.Process | None = None
@@ -104,7 +106,7 @@ class Child:
     def _with_addresses(self) -> list[str]:
         """The command, with port 0 replaced by the ports that were told before: others know those."""
         known = {
-            "--listen": self.addresses.get("grpc") or self.addresses.get("dc09"),
+            "--listen": next((self.addresses[name] for name in SERVED if name in self.addresses), None),
             "--metrics": self.addresses.get("metrics"),
         }
         command = list(self.command)

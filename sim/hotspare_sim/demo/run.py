@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -18,9 +18,11 @@ from hotspare_sim.demo.balance import balance
 from hotspare_sim.demo.books import MARGIN
 from hotspare_sim.demo.cast import Cast, Scale
 from hotspare_sim.demo.children import BIN, Child, DemoError
+from hotspare_sim.demo.prometheus import Prometheus, find_program
 from hotspare_sim.demo.screen import Screen, Tone, open_screen
 from hotspare_sim.demo.stage import Stage
 from hotspare_sim.demo.story import Outcome, go_on, play_round
+from hotspare_sim.demo.ways import Ways
 
 LAST_ANSWERS = 20.0
 LAST_CONFIRMATIONS = 40.0
@@ -36,18 +38,26 @@ class Options:
     folder: Path | None
     scale: Scale
     plain: bool
+    ways: Ways = field(default_factory=Ways)
+    prometheus: bool = False
 
 
 async def run_demo(options: Options) -> int:
     """Run it; returns the exit status."""
     setup_logging(level=logging.CRITICAL)
+    try:
+        # Before anything is made: who lacks it is told at once.
+        program = find_program() if options.prometheus else None
+    except DemoError as problem:
+        raise click.ClickException(str(problem)) from problem
     stop = install_stop_signals()
     # The terminal may be closed: that is no reason to leave anything behind.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
     screen = open_screen(options.plain)
     folder = _folder(options.folder)
     try:
-        return await _run_in(folder, options, screen, stop)
+        prometheus = None if program is None else Prometheus(program, folder / "prometheus")
+        return await _run_in(folder, options, screen, stop, prometheus)
     finally:
         screen.close()
         if options.folder is None:
@@ -66,14 +76,16 @@ def _folder(wanted: Path | None) -> Path:
     return wanted.resolve()
 
 
-async def _run_in(folder: Path, options: Options, screen: Screen, stop: asyncio.Event) -> int:
-    cast = Cast(folder, options.scale)
+async def _run_in(
+    folder: Path, options: Options, screen: Screen, stop: asyncio.Event, prometheus: Prometheus | None
+) -> int:
+    cast = Cast(folder, options.scale, options.ways)
     stage = Stage(cast, screen)
     outcome = Outcome()
     interrupted = problem = False
     try:
         try:
-            interrupted = await _interruptible(_play(stage, outcome, options), stop)
+            interrupted = await _interruptible(_play(stage, outcome, options, prometheus), stop)
         except DemoError as error:
             problem = True
             screen.say(str(error), Tone.BAD)
@@ -84,11 +96,13 @@ async def _run_in(folder: Path, options: Options, screen: Screen, stop: asyncio.
             screen.say("Stopped at once: what was on its way is not counted.", Tone.BAD)
             return INTERRUPTED
     finally:
+        if prometheus is not None:
+            await prometheus.end()
         await cast.leave_nothing()
         await stage.close()
     screen.close()
     if stage.ledger.published:
-        for line, tone in balance(stage.ledger, outcome):
+        for line, tone in balance(stage.ledger, outcome, stage.books.by_way):
             screen.say(line, tone, timed=False)
     if problem or stage.ledger.waiting or stage.ledger.out_of_order:
         return 1
@@ -113,7 +127,7 @@ async def _interruptible(work: Coroutine[None, None, None], stop: asyncio.Event)
         await asyncio.gather(task, stopped, return_exceptions=True)
 
 
-async def _play(stage: Stage, outcome: Outcome, options: Options) -> None:
+async def _play(stage: Stage, outcome: Outcome, options: Options, prometheus: Prometheus | None) -> None:
     cast, screen = stage.cast, stage.screen
     scale = cast.scale
     kept = "removed at the end" if options.folder is None else "kept"
@@ -136,17 +150,30 @@ async def _play(stage: Stage, outcome: Outcome, options: Options) -> None:
         if station.role == "spare1":
             _show(screen, command)
     screen.say("  … and the same for spare 2 and spare 3", Tone.COMMAND, timed=False)
-    _show(screen, cast.device_command(next(iter(cast.accounts))))
+    for command in cast.device_commands(next(iter(cast.accounts))):
+        _show(screen, command)
     more = f" (and {len(cast.accounts) - 1} more)" if len(cast.accounts) > 1 else ""
     await cast.create_devices()
     screen.say(f"  … made by gRPC here{more}", Tone.COMMAND, timed=False)
     stage.watch.open()
     for line in _where_to_look(cast):
         screen.say(line, timed=False)
+    if prometheus is not None:
+        screen.say(await _start(prometheus, cast), Tone.GOOD)
     await cast.start_devices()
     await play_round(stage, outcome)
     if not options.once:
         await go_on(stage)
+
+
+async def _start(prometheus: Prometheus, cast: Cast) -> str:
+    """Start it; returns what to tell of it. Raises DemoError."""
+    receivers = {role: station.receiver.addresses["metrics"] for role, station in cast.stations.items()}
+    await prometheus.start(cast.cloud.addresses["metrics"], receivers)
+    rules = (
+        f"{len(prometheus.rules)} file(s) with rules" if prometheus.rules else "without rules: they are in the source"
+    )
+    return f"Prometheus: http://{prometheus.address} ({rules}); http://{prometheus.address}/alerts shows the alerts"
 
 
 def _show(screen: Screen, command: list[str]) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from hotspare_model.sequence import WIRE_SEQUENCES
 from hotspare_sim.core.ledger import Delivery, Ledger
+from hotspare_sim.core.places import NUMBERS
 from hotspare_sim.demo.books import Books
 from hotspare_sim.demo.cast import Cast, Station
 from hotspare_sim.demo.children import Child, DemoError
@@ -23,9 +25,10 @@ class Stage:
     def __init__(self, cast: Cast, screen: Screen) -> None:
         self.cast = cast
         self.screen = screen
-        self.ledger = Ledger(cast.accounts)
+        numbered = cast.ways.numbered
+        self.ledger = Ledger(cast.accounts, NUMBERS if numbered else WIRE_SEQUENCES)
         arcs = {role: station.arc_log for role, station in cast.stations.items()}
-        self.books = Books(self.ledger, cast.devices_log, arcs)
+        self.books = Books(self.ledger, cast.devices_log, arcs, numbered=numbered)
         self.watch = Watch(cast.stations.values())
         self.view: GroupView = NOTHING
         self.now = ""

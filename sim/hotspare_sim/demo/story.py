@@ -11,6 +11,7 @@ from hotspare_sim.demo.cast import ROLES
 from hotspare_sim.demo.children import DemoError, run_command
 from hotspare_sim.demo.screen import Tone
 from hotspare_sim.demo.stage import Stage
+from hotspare_sim.publish import Way
 
 FLOW = 6.0
 """Seconds of alarms before the kill."""
@@ -44,10 +45,12 @@ class Outcome:
     """From the command that ends it to the first alarm through the host again."""
     synced: float | None = None
     """From the command that changed a device on the host until all spares had the change."""
+    reconnected: float | None = None
+    """From the start of the host until it had an alarm of a panel by DC-09 again; only where panels have two paths."""
 
     @property
     def done(self) -> bool:
-        """Whether all of it happened."""
+        """Whether all of it happened. `reconnected` is waited for where it has to happen."""
         return None not in (self.takeover, self.returned, self.switched, self.resumed, self.synced)
 
 
@@ -83,6 +86,11 @@ async def _flow(stage: Stage) -> None:
     )
     stage.now = "alarms flow from the devices through the cloud and the host to the ARC"
     stage.screen.say("Alarms flow.", Tone.GOOD)
+    if stage.cast.ways.direct:
+        # The first ones may have been there before the host knew its panels.
+        await stage.until(lambda _: stage.books.by_way[Way.DIRECT] > 0, FIRST_ALARM, "an alarm over DC-09 to the host")
+        stage.now = "alarms flow from the panels by DC-09 to the host, through the cloud, and to the ARC"
+        stage.screen.say("The panels speak DC-09 to the host, which publishes their alarms at the cloud.", Tone.GOOD)
     await stage.wait(FLOW)
 
 
@@ -90,7 +98,8 @@ async def _take_over(stage: Stage, outcome: Outcome) -> float:
     """Kill the host, and wait until alarms flow through spare 1. Returns the clock at the kill."""
     host = stage.cast.host.receiver
     stage.now = "the host is dead; the cloud waits a second for it to come back"
-    stage.screen.say(f"kill -9 {host.pid}: the host is gone", Tone.BAD)
+    cut_off = ", and with it its listener: the panels go on by the cloud" if stage.cast.ways.direct else ""
+    stage.screen.say(f"kill -9 {host.pid}: the host is gone{cut_off}", Tone.BAD)
     killed = time.monotonic()
     host.kill()
     first: Delivery | None = None
@@ -142,6 +151,7 @@ async def _return(stage: Stage, outcome: Outcome) -> None:
     started = time.monotonic()
     await station.receiver.start()
     stage.screen.say(f"The host is started again, pid {station.receiver.pid}", Tone.MOVE)
+    stage.books.await_direct(started)
     await stage.until(lambda _: station.receiver.look_for_addresses(), START, "the host serving again")
     await stage.until(lambda _: stage.status_of(station) == "STANDBY", START, "the host standing by")
     stage.now = "the host stands by; it works again after failback_delay (10 s)"
@@ -164,7 +174,22 @@ async def _return(stage: Stage, outcome: Outcome) -> None:
         Tone.GOOD,
     )
     stage.now = "the host works again"
+    if stage.cast.ways.direct:
+        await _reconnected(stage, outcome, started)
     await stage.wait(PAUSE)
+
+
+async def _reconnected(stage: Stage, outcome: Outcome, started: float) -> None:
+    """The panels try the host again by themselves; it takes them before it works: a host on standby is a gateway."""
+    books = stage.books
+    await stage.until(lambda _: books.direct_at is not None, RETURN, "an alarm over DC-09 to the host again")
+    assert books.direct_at is not None
+    outcome.reconnected = books.direct_at - started
+    stage.screen.say(
+        f"Panels: {outcome.reconnected:.1f} s after its start the host took alarms by DC-09 again; meanwhile they went "
+        f"to the cloud, {books.by_way[Way.CLOUD]} of them",
+        Tone.GOOD,
+    )
 
 
 async def _switch_over(stage: Stage, outcome: Outcome) -> None:
