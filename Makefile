@@ -8,7 +8,16 @@ PYTEST = $(BIN)/python -m pytest --durations=10
 BASELINE := protos/baseline.binpb
 
 # Debian's packages that the tests marked `deb` need.
-SYSTEM_DEPS := iproute2
+SYSTEM_DEPS := iproute2 prometheus zsh fish systemd nodejs
+# Node's own packages bring npm along, and Debian's would break them.
+SYSTEM_DEPS += $(if $(shell command -v npm),,npm)
+# Compilers, generators and libraries of the clients in docs/clients that have to be built.
+SYSTEM_DEPS += golang-go golang-google-grpc-dev golang-github-golang-protobuf-1-5-dev golang-google-genproto-dev \
+  protobuf-compiler protoc-gen-go-1-5 protoc-gen-go-grpc \
+  g++ pkg-config protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev \
+  default-jdk-headless protobuf-compiler-grpc-java-plugin libgrpc-java libprotobuf-java libgoogle-common-protos-java \
+  libnetty-java libnetty-tcnative-java libnetty-tcnative-jni libguava-java liberror-prone-java libgoogle-gson-java \
+  libjsr305-java libperfmark-java libgeronimo-annotation-1.3-spec-java
 # What `make bench` compares with; without them it leaves that out, and says so.
 BENCH_DEPS := etcd-server etcd-client redis-server nats-server postgresql
 
@@ -44,17 +53,18 @@ bench-deps: ## Install the Debian packages that bench compares with (as root or 
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get install --yes --no-install-recommends $(BENCH_DEPS)
 
 .PHONY: lock
-lock: $(READY) ## Resolve the newest versions into requirements.lock
+lock: $(READY) ## Resolve the newest versions into requirements.lock and docs/requirements.lock
 	@$(BIN)/python -m tools.lock
 
 # --- To run and to test ----------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(READY) ## Run cloud, four receivers, ARC and devices, with a failover (ONCE=1: one round, then end)
-	@$(BIN)/hotspare-sim demo $(if $(filter-out 0 no,$(ONCE)),--once)
+run: $(READY) ## Run it all, with a failover (ONCE=1, OUTPUT=sur-gard, DIRECT=1, PROMETHEUS=1: docs/demo.md)
+	@$(BIN)/hotspare-sim demo $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(OUTPUT),--output $(OUTPUT)) \
+	  $(if $(filter-out 0 no,$(DIRECT)),--direct) $(if $(filter-out 0 no,$(PROMETHEUS)),--prometheus)
 
 # Four at once, for most of the time tests wait; those that need processors give way. Each one tells its results whole.
-# What is about seconds comes when the others are nearly done.
+# What is about seconds comes when the others are nearly done; the simulator, which takes both processors, comes last.
 LAST = $(wildcard tests/acceptance/test_fail*.py tests/acceptance/test_faults_*.py)
 BESIDE = tests/integration/cloud $(wildcard tests/integration/test_cli_*.py)
 
@@ -63,7 +73,7 @@ test test-full: export PYTHONDONTWRITEBYTECODE =
 
 define tests-together
 	@mkdir -p build
-	@nice -n 19 $(PYTEST) $(1) tests/simulation tests/unit >build/tests-unit.txt 2>&1 & unit=$$!; \
+	@nice -n 19 $(PYTEST) $(1) tests/unit tests/simulation >build/tests-unit.txt 2>&1 & unit=$$!; \
 	$(PYTEST) $(1) $(BESIDE) >build/tests-cloud.txt 2>&1 & cloud=$$!; \
 	$(PYTEST) $(1) tests/integration $(BESIDE:%=--ignore=%) >build/tests-integration.txt 2>&1 & integration=$$!; \
 	trap 'kill -INT $$unit $$cloud $$integration 2>/dev/null' INT TERM; \
@@ -109,8 +119,23 @@ bench-alarms: $(READY) ## Measure the way of an alarm at full speed (P5 to P9), 
 	$(BIN)/python -m benchmarks.alarms $(BENCH)
 
 .PHONY: fuzz
-fuzz: $(READY) ## Fuzz the frame decoder, the DC-09 listener and the intake (a minute; FUZZ="--seconds 600")
+fuzz: $(READY) ## Fuzz the decoder, the DC-09 listener, the intake, all services (a minute; FUZZ="--seconds 600")
 	@$(BIN)/python -m tests.fuzz.run $(FUZZ)
+
+# --- The site --------------------------------------------------------------------------------------------------------
+
+DOCS_VENV := .venv-docs
+
+$(DOCS_VENV)/.ready: docs/requirements.lock | $(READY)
+	@echo "Setting up $(DOCS_VENV) (once) ..."
+	@$(BIN)/python -m venv --clear $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+.PHONY: docs
+docs: $(DOCS_VENV)/.ready ## Build the site of docs/ into build/site
+	@NO_MKDOCS_2_WARNING=1 PYTHONDONTWRITEBYTECODE=1 $(DOCS_VENV)/bin/python -m mkdocs build --quiet --strict --clean
+	@echo "The site is in build/site: open build/site/index.html."
 
 # --- To check --------------------------------------------------------------------------------------------------------
 
@@ -156,6 +181,10 @@ format: $(READY) ## Format code and protos, and mend what lint can mend
 proto: $(READY) ## Make generated/ and docs/api.md from the protos
 	$(BIN)/python -m tools.generate
 
+.PHONY: cli-pages
+cli-pages: $(READY) ## Make docs/commands/ from the command, with outputs of real servers (a minute)
+	@$(BIN)/python -m tests.acceptance.cli_story
+
 .PHONY: descriptor
 descriptor: $(READY) ## Make build/: descriptor set with comments, gRPC service config
 	$(BIN)/python -m tools.generate --artefacts build
@@ -167,5 +196,5 @@ proto-baseline: $(READY) ## Move the descriptor set that check-breaking compares
 
 .PHONY: clean
 clean: ## Remove .venv and all that was made, but for what the repository keeps
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DOCS_VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,17 +1,13 @@
 """The pages tell what is so: metrics, rules and their tests, settings, links, examples, the first set-up."""
 
 import importlib
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,79 +18,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from hotspare_cloud.core.state import PLANNED, Reason
 from hotspare_model.errors import HotspareError
 from hotspare_model.group import GroupSettings
-from tools.protos import ROOT
+from tests.acceptance.harness.guides import blocks_of, run_blocks
+from tests.contract.pages import DOCS, PAGES, ROOT, blocks, broken, page, rows, section
 
 BIN = Path(sys.executable).parent
-DOCS = ROOT / "docs"
-PAGES = sorted(
-    path
-    for path in ROOT.rglob("*.md")
-    if not any(part.startswith(".") or part in ("build", "dist") for part in path.relative_to(ROOT).parts)
-)
 DEADLINE = 150
 """Seconds for whatever a test waits for, on a slow machine."""
 
 RULES = {"G": 8, "F": 11, "B": 8, "A": 10, "O": 3, "D": 4, "X": 4, "V": 3, "S": 5}
 
 
-def page(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def section(text: str, title: str) -> str:
-    """What stands below a heading of the second level."""
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"there is no section {title!r}"
-    return found[1]
-
-
-def rows(text: str) -> Iterator[list[str]]:
-    """The cells of each row of the tables, without the heads."""
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        is_head = number + 1 < len(lines) and lines[number + 1].startswith("| ---")
-        if line.startswith("| ") and not line.startswith("| ---") and not is_head:
-            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("| \n"))]
-
-
-def without_code(text: str) -> str:
-    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
 # Links.
-
-
-def anchor(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
-    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
-
-
-def anchors(path: Path) -> set[str]:
-    headings = re.findall(r"^#{1,6} (.+)$", without_code(path.read_text(encoding="utf-8")), re.MULTILINE)
-    seen: Counter[str] = Counter()
-    found = set()
-    for name in map(anchor, headings):
-        found.add(f"{name}-{seen[name]}" if seen[name] else name)
-        seen[name] += 1
-    return found
-
-
-def broken(path: Path) -> list[str]:
-    found = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(path.read_text(encoding="utf-8"))):
-        if re.match(r"[a-z]+:", target):
-            continue
-        name, _, place = target.partition("#")
-        file = (path.parent / name).resolve() if name else path
-        if not file.exists() or (place and (file.suffix != ".md" or place not in anchors(file))):
-            found.append(target)
-    return found
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -376,40 +310,20 @@ def run_example(system: System, example: str) -> None:
 PORTS = (7440, 7441, 7442, 7451, 7452)
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as cleaning:
-        sockets = [cleaning.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def test_the_first_set_up_of_the_readme_works_word_for_word(tmp_path: Path) -> None:
     told = re.search(r"<!-- set-up: begin.*?-->(.*)<!-- set-up: end -->", page("README.md"), re.DOTALL)
     assert told is not None
-    first, *others = blocks(told[1], "sh")
+    first, *others = blocks_of(told[1])
     # What the first block does is done here: the environment is this one, and the folder a fresh one.
-    assert first.splitlines() == ["make setup", 'export PATH="$PWD/.venv/bin:$PATH"', 'cd "$(mktemp -d)"']
-    script = "\n".join(others)
-    for port, free in zip(PORTS, free_ports(len(PORTS)), strict=True):
-        assert f":{port}" in script
-        script = script.replace(f":{port}", f":{free}")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HOTSPARE_")}
-    environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
-    shell = subprocess.Popen(
-        ["bash", "-e", "-c", script], cwd=tmp_path, env=environment, start_new_session=True, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        output, _ = shell.communicate(timeout=DEADLINE)
-    except subprocess.TimeoutExpired:
-        logs = {path.name: path.read_text() for path in tmp_path.glob("*.log")}
-        raise AssertionError(f"the set-up did not come to its end: {logs}") from None
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(shell.pid, signal.SIGKILL)  # its own session: the shell and what it started, nothing else
-    assert shell.returncode == 0, output
-    through_host = (tmp_path / "arc-host.jsonl").read_text()
+    assert first.text.splitlines() == ["make setup", 'export PATH="$PWD/.venv/bin:$PATH"', 'cd "$(mktemp -d)"']
+    script = "".join(block.text for block in others)
+    assert [port for port in PORTS if f":{port}" not in script] == []
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    run = run_blocks(others, folder, deadline=DEADLINE)
+    output = "".join(run.printed)
+    assert run.status == 0, f"block {len(run.printed)}: {output}\n{run.logs()}"
+    through_host = (folder / "arc-host.jsonl").read_text()
     assert '\\"ADM-CID\\"0001L0#1234[#1234|1130 01 005]' in through_host
-    assert '\\"ADM-CID\\"0004L0#1234[#1234|1130 01 008]' in (tmp_path / "arc-spare.jsonl").read_text()
+    assert '\\"ADM-CID\\"0004L0#1234[#1234|1130 01 008]' in (folder / "arc-spare.jsonl").read_text()
     assert re.search(r"\n +host +\S+ +host +working +3 ", output), output
