@@ -339,7 +339,7 @@ class CloudNode:
 
         async def store() -> None:
             try:
-                submission = DevicePublisher(device, lambda _: None).read(
+                submission = DevicePublisher(lambda: device, lambda _: None).read(
                     message, alarm.arrival_at(intake, device.group_id)
                 )
                 (receipt,) = await intake.publish(device.group_id, [submission])

@@ -103,7 +103,7 @@ class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
         gateway = self._callers.gateway(context)
         if gateway is not None:
             return GatewayPublisher(gateway)
-        return DevicePublisher(self._callers.device(context), self._supervision.heard)
+        return DevicePublisher(lambda: self._callers.device(context), self._supervision.heard)
 
 
 class _BatchStream:
@@ -136,6 +136,7 @@ class _BatchStream:
             expected = 1
             self._publisher.alive()
             async for request in requests:
+                self._publisher.again()
                 self._publisher.alive()
                 check_batch(request, expected, unanswered=len(self._under_way), window=WINDOW)
                 expected += 1

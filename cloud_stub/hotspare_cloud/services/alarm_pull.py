@@ -102,9 +102,12 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
     async def _confirm(
         self, confirm: Request.Confirm, pull: PullSession, caller: ReceiverCaller, group: Group | None
     ) -> None:
-        ranges = [(each.first, each.last) for each in confirm.ranges]
-        if len(ranges) > MAX_RANGES or any(not 1 <= first <= last for first, last in ranges):
-            raise field_invalid("ranges", f"must be at most {MAX_RANGES}, each from a first of 1 up to its last")
+        ranges: list[tuple[int, int]] = []
+        # What is not to be forwarded is done with as well.
+        for name, told in (("ranges", confirm.ranges), ("not_forwarded", confirm.not_forwarded)):
+            if len(told) > MAX_RANGES or any(not 1 <= each.first <= each.last for each in told):
+                raise field_invalid(name, f"must be at most {MAX_RANGES}, each from a first of 1 up to its last")
+            ranges += [(each.first, each.last) for each in told]
         if confirm.epoch > MAX_EPOCH:
             raise field_invalid("epoch", f"must be at most {MAX_EPOCH}")
         ranges = _merged(ranges)

@@ -49,6 +49,10 @@ class Publisher(Protocol):
         """It called, or a frame of its stream came (A9)."""
         ...
 
+    def again(self) -> None:
+        """Another batch of its stream came. Raises HotspareError where what it showed then counts no more."""
+        ...
+
     def read(self, submission: alarm_service_pb2.AlarmSubmission, arrival: Arrival) -> Submission:
         """One alarm of it. Raises HotspareError: what is wrong with this one alarm."""
         ...
@@ -57,8 +61,10 @@ class Publisher(Protocol):
 class DevicePublisher:
     """A device, which speaks for itself alone."""
 
-    def __init__(self, device: DeviceRow, heard: Callable[[DeviceRow], None]) -> None:
-        self._device = device
+    def __init__(self, known: Callable[[], DeviceRow], heard: Callable[[DeviceRow], None]) -> None:
+        """`known`: the device by the credentials of its call. Raises HotspareError INVALID_CREDENTIALS, as it does."""
+        self._known = known
+        self._device = known()
         self._heard = heard
 
     def group_id(self) -> int:
@@ -68,6 +74,10 @@ class DevicePublisher:
     def alive(self) -> None:
         """A sign of life on the cloud's path."""
         self._heard(self._device)
+
+    def again(self) -> None:
+        """A stream outlasts a key, a device, and the account number of a device (S1, A6)."""
+        self._device = self._known()
 
     def read(self, submission: alarm_service_pb2.AlarmSubmission, arrival: Arrival) -> Submission:
         """Raises HotspareError FIELD_INVALID."""
@@ -89,6 +99,9 @@ class GatewayPublisher:
 
     def alive(self) -> None:
         """What comes by a gateway is no sign of life on the cloud's path: of its own path the host decides."""
+
+    def again(self) -> None:
+        """Asked with each alarm anyway."""
 
     def read(self, submission: alarm_service_pb2.AlarmSubmission, arrival: Arrival) -> Submission:
         """Raises HotspareError FIELD_INVALID, DEVICE_UNKNOWN, and those of `Gateway.group`."""

@@ -89,7 +89,7 @@ class FeedServicer(FeedStreams, FeedTests, alarm_feed_service_pb2_grpc.AlarmFeed
                 named = str(request.number)
                 record = await self._journal.get_alarm(number=min(request.number, _HIGHEST_NUMBER))
             case "alarm_id":
-                named = request.alarm_id
+                named = request.alarm_id.lower()
                 record = await self._journal.get_alarm(alarm_id=named)
             case _:
                 raise field_invalid("key", "number or alarm_id is required")

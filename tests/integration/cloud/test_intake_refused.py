@@ -116,6 +116,42 @@ async def test_b3_a_device_that_was_deleted_or_got_a_new_key_is_refused(
     assert (await renewed.publish()).account_sequence == 2
 
 
+async def test_s1_a_stream_ends_with_the_key_that_opened_it(channel: grpc.aio.Channel, account: Account) -> None:
+    """Not with its next batch, but before that is taken."""
+    scene = await Scene.set(channel, account, spares=0)
+    device = scene.devices[0]
+    call = alarm_service_pb2_grpc.AlarmServiceStub(channel).PublishAlarms(metadata=device.metadata, timeout=10)
+    await call.write(batch(1, [new_alarm(1)]))
+    assert (await call.read()).results[0].HasField("receipt")
+    renewed = Device(channel, account, device.device_id, device.account_number)
+    await send_push(scene.host, scene.configuration.changed(renewed))
+
+    async def go_on() -> object:
+        await call.write(batch(2, [new_alarm(2)]))
+        return await call.read()
+
+    assert (await refused(go_on())).reason is Reason.INVALID_CREDENTIALS
+    assert (await scene.host.members()).group.backlog == 1
+
+
+async def test_a6_an_open_stream_follows_the_account_number_of_its_device(
+    channel: grpc.aio.Channel, account: Account
+) -> None:
+    scene = await Scene.set(channel, account, spares=0)
+    device = scene.devices[0]
+    call = alarm_service_pb2_grpc.AlarmServiceStub(channel).PublishAlarms(metadata=device.metadata, timeout=10)
+    await call.write(batch(1, [new_alarm(1)]))
+    await call.read()
+    moved = Device(channel, account, device.device_id, "4A4A", key=device.key)
+    await send_push(scene.host, scene.configuration.changed(moved))
+    await call.write(batch(2, [new_alarm(2)]))
+    await call.read()
+    pull = await scene.host.work()
+    await pull.until_zones(1, 2)
+    assert [each.stored.account_number for each in pull.alarms] == [device.account_number, "4A4A"]
+    assert [each.stored.account_sequence for each in pull.alarms] == [1, 1]
+
+
 async def test_s4_a_bad_one_harms_no_good_one_of_its_batch(channel: grpc.aio.Channel, account: Account) -> None:
     scene = await Scene.set(channel, account, spares=0)
     alarms = [new_alarm(1), new_alarm(2, alarm_id="bad\n" * 100), new_alarm(3), new_alarm(4, text="x" * 9000)]

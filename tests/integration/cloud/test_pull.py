@@ -180,6 +180,23 @@ async def test_s4_a_wrong_frame_ends_the_pull_and_nothing_is_lost(
 
 
 @together
+async def test_a4_what_is_not_to_be_forwarded_is_done_with_as_well(channel: grpc.aio.Channel, account: Account) -> None:
+    scene = await Scene.set(channel, account, spares=0)
+    pull = await scene.host.work()
+    for zone in (1, 2):
+        await scene.devices[0].publish(zone=zone)
+    await pull.until_zones(1, 2)
+    first, second = pull.numbers
+    await pull.say(
+        confirm=Confirm(
+            epoch=1, ranges=[Range(first=first, last=first)], not_forwarded=[Range(first=second, last=second)]
+        )
+    )
+    await until(lambda: pull.stored, "it was answered")
+    assert numbers_in(pull.stored[-1].ranges) == [first, second]
+    assert (await scene.host.members()).group.backlog == 0
+
+
 async def test_s4_a_confirmation_of_numbers_beyond_all_is_answered(channel: grpc.aio.Channel, account: Account) -> None:
     scene = await Scene.set(channel, account, spares=0)
     pull = await scene.host.work()
