@@ -43,14 +43,16 @@ async def replay_one(session: Session, number: int) -> ReplayAlarmResponse:
     return await session.call(session.queue.ReplayAlarm, request)
 
 
-async def replay_all(session: Session, named: Sequence[tuple[int, str]]) -> list[ReplayAlarmResponse]:
+async def replay_all(
+    session: Session, named: Sequence[tuple[int, str]], *, as_listed: bool
+) -> list[ReplayAlarmResponse]:
     """Send them again in their order, each by its number or its id; tell on the terminal how far it is.
 
-    One that is not set aside any more is passed over: somebody else has sent it meanwhile, so that repeating the
-    command after a break goes on where it ended.
+    `as_listed`: they were set aside a moment ago; one that is not any more is passed over, for somebody else has sent
+    it meanwhile. One that was named and is not set aside is a mistake, and ends it.
 
     Raises:
-        CliError: anything else went wrong; it tells how many went out before.
+        CliError: something else went wrong; it tells how many went out before.
     """
     done: list[ReplayAlarmResponse] = []
     session.tells_waiting = False
@@ -60,7 +62,7 @@ async def replay_all(session: Session, named: Sequence[tuple[int, str]]) -> list
             try:
                 done.append(await replay_one(session, await number_of(session, *one)))
             except CliError as problem:
-                if problem.reason is not Reason.ALARM_NOT_SET_ASIDE:
+                if not as_listed or problem.reason is not Reason.ALARM_NOT_SET_ASIDE:
                     what = f"{problem.what} Before that {len(done):,} of {len(named):,} alarms went out."
                     raise CliError(what, problem.hint, exit_code=problem.exit_code) from None
     return done

@@ -207,11 +207,15 @@ def _socket_path(folder: Path) -> Path:
 async def _keep_house(directory: Directory, store: SqliteStore, disk: DiskWatch, collector: CloudCollector) -> None:
     """Once a second: what metrics show of the disk and of the oldest alarms."""
     while True:
-        disk.look()
-        collector.observe_gaps()
-        for group in directory.groups():
-            waits = group.backlog > 0
-            collector.oldest[group.row.group_id] = await store.oldest_waiting(group.row.group_id) if waits else None
+        try:
+            disk.look()
+            collector.observe_gaps()
+            for group in directory.groups():
+                waits = group.backlog > 0
+                collector.oldest[group.row.group_id] = await store.oldest_waiting(group.row.group_id) if waits else None
+        except Exception as error:
+            # Whatever it is, on a full disk say: without these looks new alarms might be refused for ever (A7).
+            log_event(_log, logging.ERROR, "housekeeping_failed", error=error)
         await asyncio.sleep(1.0)
 
 

@@ -61,6 +61,7 @@ def back_up(data: Path, target: Path) -> int:
     try:
         _copy(source, partial)
         os.link(partial, target)
+        _sync(target.absolute().parent)
         return target.stat().st_size
     except FileExistsError as error:
         raise DataFolderError(f"{target} exists already; a copy is never overwritten") from error
@@ -68,7 +69,6 @@ def back_up(data: Path, target: Path) -> int:
         raise DataFolderError(f"the copy {target} can't be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
-        _sync(target.absolute().parent)
 
 
 def restore(data: Path, source: Path, *, replace_existing: bool) -> Restored:

@@ -230,6 +230,10 @@ def _check_pair(cert: Path, cert_pem: bytes, key: Path, key_pem: bytes) -> x509.
     except (ValueError, UnsupportedAlgorithm) as problem:
         raise TlsError(f"{key} holds no private key in PEM form") from problem
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    if private.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+    try:
+        own, shown = private.public_key().public_bytes(*form), leaf.public_key().public_bytes(*form)
+    except (ValueError, UnsupportedAlgorithm) as problem:
+        raise TlsError(f"the certificate in {cert} is for a kind of key that is not known here") from problem
+    if own != shown:
         raise TlsError(f"the private key in {key} does not belong to the certificate in {cert}")
     return leaf

@@ -378,7 +378,10 @@ class ReceiverApp:
                 await asyncio.sleep(HOUSEKEEPING.total_seconds())
                 # After a full disk: what was given up so that confirmations could be written is laid down
                 # again.
-                await asyncio.to_thread(database.restore_reserve)
+                try:
+                    await asyncio.to_thread(database.restore_reserve)
+                except Exception as error:
+                    log_event(_log, logging.ERROR, "housekeeping_failed", error=error)
 
         task = asyncio.create_task(keep(), name="housekeeping")
         self._closing.push_async_callback(_cancelled, task)

@@ -193,6 +193,14 @@ async def test_a5_all_that_is_set_aside_goes_out_again_in_its_order_but_what_som
     assert (await aside.run_inside("alarm", "replay", "--all", "--yes")).out == "No alarm is set aside.\n"
 
 
+async def test_a5_one_that_was_named_and_is_not_set_aside_is_a_mistake_and_no_success(aside: Script) -> None:
+    refused = await aside.run_inside("alarm", "replay", "3", "5", "8")
+    assert refused.code == 1
+    assert "Alarm 5 is not set aside" in refused.error_lines()[0]
+    assert "Before that 1 of 3 alarms went out." in refused.error_lines()[0]
+    assert [request.number for request in aside.requests("ReplayAlarm")] == [3, 5]
+
+
 async def test_a5_a_break_tells_how_many_went_out_before_it(aside: Script) -> None:
     def breaks(request: Any) -> ReplayAlarmResponse:
         if request.number == 8:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from hotspare_cloud.copies import back_up
 from hotspare_cloud.kept_copies import back_up_into
 from hotspare_cloud.main import main
 from hotspare_cloud.store.sqlite import DATABASE_NAME
@@ -82,3 +83,9 @@ def test_the_command_takes_a_file_or_a_folder_and_tells_what_it_did(data: Path, 
     assert backup("--to", tmp_path / "one.db")[0] == 0
     for wrong in ((), ("--to", "x", "--into", "y"), ("--to", "x", "--keep", "3"), ("--into", "y", "--keep", "0")):
         assert backup(*wrong)[0] == 2
+
+
+def test_f11_a_copy_to_a_folder_that_is_not_there_is_refused_in_words(data: Path, tmp_path: Path) -> None:
+    """A mount that is gone, say: the backup's log has a line, and no traceback."""
+    with pytest.raises(DataFolderError, match="can't be written"):
+        back_up(data, tmp_path / "gone" / "copy.db")

@@ -52,7 +52,7 @@ def replay(target: Target, keys: tuple[str, ...], every: bool, device_id: str, y
             return [await replay_one(session, await number_of(session, *named[0]))]
         from hotspare_cli.replaying import replay_all
 
-        return await replay_all(session, named)
+        return await replay_all(session, named, as_listed=every)
 
     hints = {**THROUGH_RECEIVER, "DEADLINE_EXCEEDED": _MAY_BE_SENT}
     _show(ask(target, work, hints=hints) if named else [], output)

@@ -114,6 +114,8 @@ class _BatchStream:
         self._intake = intake
         self._outbox: asyncio.Queue[alarm_service_pb2.PublishAlarmsResponse | Exception | None] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._unanswered = 0
+        """Batches whose answers were not sent yet: who reads none is not to fill our memory (A7)."""
         self._turn = asyncio.Lock()
         self._storing = 0
         self._room = asyncio.Event()
@@ -128,6 +130,7 @@ class _BatchStream:
         item = await self._outbox.get()
         if isinstance(item, Exception):
             raise item
+        self._unanswered -= 1
         return item
 
     async def read(self, requests: AsyncIterator[alarm_service_pb2.PublishAlarmsRequest]) -> None:
@@ -138,8 +141,9 @@ class _BatchStream:
             async for request in requests:
                 self._publisher.again()
                 self._publisher.alive()
-                check_batch(request, expected, unanswered=len(self._under_way), window=WINDOW)
+                check_batch(request, expected, unanswered=self._unanswered, window=WINDOW)
                 expected += 1
+                self._unanswered += 1
                 # The tasks take their turns in this order, and so reach the store's queue in that of the batches.
                 task = asyncio.create_task(self._store(request))
                 self._under_way.add(task)

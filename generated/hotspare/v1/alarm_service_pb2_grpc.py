@@ -87,7 +87,8 @@ class AlarmServiceServicer:
         Callers: device, gateway. Idempotent.
         Errors: INVALID_ARGUMENT FIELD_INVALID (final: the alarm itself is wrong); RESOURCE_EXHAUSTED DISK_LOW,
         INTAKE_FULL (keep the alarm, try again after RetryInfo); NOT_FOUND DEVICE_UNKNOWN (gateway); FAILED_PRECONDITION
-        DUAL_CONNECTION_OFF (receiver); UNAVAILABLE STORE_FAILED, SHUTTING_DOWN.
+        DUAL_CONNECTION_OFF (receiver); UNAVAILABLE STORE_FAILED, SHUTTING_DOWN, at a receiver CLOUD_UNREACHABLE for
+        whatever keeps it from passing the alarm on. Only FIELD_INVALID is final: after any other error keep the alarm.
         Deadline: 10s. Retry: UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -101,13 +102,15 @@ class AlarmServiceServicer:
         may be unanswered (4 before the first one). 2. The server stores them in their order and answers each batch once,
         when all its alarms are durable or refused: one result an alarm, in the order of the batch. A refused alarm harms
         no other; but after one that is refused with `retry_delay`, later ones of its device in batches under way are
-        refused so too, to keep their order: send again from there.
+        refused so too, to keep their order. Such a stream takes alarms again once no batch is unanswered: read all answers,
+        wait for the longest `retry_delay`, and send again from the first refused one.
         3. The caller half-closes; the server answers what is left and ends with OK. After an error or a break, publish
         what was not answered again, in a new stream.
 
-        Callers: device, gateway. Idempotent by alarm.
-        Errors of the stream: INVALID_ARGUMENT STREAM_PROTOCOL; UNAVAILABLE STORE_FAILED, SHUTTING_DOWN. Errors of one
-        alarm stand in its result.
+        Callers: device, gateway; the credentials are checked with each batch. Idempotent by alarm.
+        Errors of the stream: INVALID_ARGUMENT STREAM_PROTOCOL, FIELD_INVALID (a batch that is empty or too large);
+        UNAUTHENTICATED INVALID_CREDENTIALS; FAILED_PRECONDITION DUAL_CONNECTION_OFF (receiver); UNAVAILABLE STORE_FAILED,
+        SHUTTING_DOWN. Errors of one alarm stand in its result.
         Deadline: none (stream). Retry: no.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

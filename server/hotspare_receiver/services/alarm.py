@@ -37,6 +37,21 @@ KNOWN_FOR = 1.0
 """Seconds for which the credentials of a stream count as checked: a device that was deleted, or got another key, is
 known no more after that."""
 
+RETRY_WHEN_REFUSED = timedelta(seconds=30)
+
+_OURS = frozenset(
+    {
+        Reason.FIELD_INVALID,
+        Reason.DISK_LOW,
+        Reason.INTAKE_FULL,
+        Reason.DUAL_CONNECTION_OFF,
+        Reason.CLOUD_UNREACHABLE,
+        Reason.SHUTTING_DOWN,
+        Reason.STORE_FAILED,
+    }
+)
+"""What a device is told as it is."""
+
 _RETRY = {Reason.STORE_FAILED: timedelta(seconds=1), **DEFAULT_RETRY}
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -73,7 +88,7 @@ class AlarmServicer(alarm_service_pb2_grpc.AlarmServiceServicer):
     ) -> alarm_service_pb2.PublishAlarmResponse:
         """See alarm_service.proto."""
         caller = await self.admit(context)
-        accepted = await self._parts.gate.accept(self._read(request.submission, caller))
+        accepted = await self.accept(request.submission, caller)
         return alarm_service_pb2.PublishAlarmResponse(receipt=_receipt(accepted))
 
     async def PublishAlarms(
@@ -119,8 +134,21 @@ class AlarmServicer(alarm_service_pb2_grpc.AlarmServiceServicer):
         return Caller(shown.device_id, timedelta(seconds=watched_of(record).interval))
 
     async def accept(self, submission: alarm_service_pb2.AlarmSubmission, caller: Caller) -> Accepted:
-        """Take one alarm of a batch. Raises HotspareError."""
-        return await self._parts.gate.accept(self._read(submission, caller))
+        """Take one alarm. Raises HotspareError: what is wrong with the alarm, or why it can't be taken now."""
+        try:
+            return await self._parts.gate.accept(self._read(submission, caller))
+        except HotspareError as error:
+            if error.reason in _OURS:
+                raise
+            # What the cloud has against this receiver is nothing that a device can mend, and not final: it may be told
+            # of a new device in a moment, or get the right key. The device keeps the alarm.
+            raise HotspareError(
+                Reason.CLOUD_UNREACHABLE,
+                f"the cloud takes no alarms from this receiver: {error.message}",
+                retry_after=RETRY_WHEN_REFUSED,
+                cloud_address=self._parts.settings.settings.cloud_address,
+                problem=error.message,
+            ) from error
 
     def _read(self, submission: alarm_service_pb2.AlarmSubmission, caller: Caller) -> DirectAlarm:
         if not submission.HasField("alarm"):
@@ -147,13 +175,15 @@ class _BatchStream:
         self._outbox: asyncio.Queue[alarm_service_pb2.PublishAlarmsResponse | Exception | None] = asyncio.Queue()
         self._caller: Caller | None = None
         self._checked = -KNOWN_FOR
-        self._under_way = 0
+        self._unanswered = 0
+        """Batches whose answers were not sent yet: who reads none is not to fill our memory (A7)."""
 
     async def next_response(self) -> alarm_service_pb2.PublishAlarmsResponse | None:
         """The next answer; None at the end. Raises the error that ends the stream."""
         item = await self._outbox.get()
         if isinstance(item, Exception):
             raise item
+        self._unanswered -= 1
         return item
 
     async def end_when(self, stopping: asyncio.Event) -> None:
@@ -167,9 +197,9 @@ class _BatchStream:
             expected = 1
             async with asyncio.TaskGroup() as batches:
                 async for request in requests:
-                    check_batch(request, expected, unanswered=self._under_way, window=WINDOW)
+                    check_batch(request, expected, unanswered=self._unanswered, window=WINDOW)
                     expected += 1
-                    self._under_way += 1
+                    self._unanswered += 1
                     caller = await self._known()
                     # Each alarm has its place in the line of its device before the next batch is read.
                     taken = [self._begin(batches, each, caller) for each in request.submissions]
@@ -202,7 +232,6 @@ class _BatchStream:
 
     async def _answer(self, batch: int, taken: "list[asyncio.Task[alarm_service_pb2.AlarmResult]]") -> None:
         results = [await each for each in taken]
-        self._under_way -= 1
         self._outbox.put_nowait(alarm_service_pb2.PublishAlarmsResponse(batch=batch, results=results, window=WINDOW))
 
 

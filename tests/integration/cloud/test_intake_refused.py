@@ -122,7 +122,8 @@ async def test_s1_a_stream_ends_with_the_key_that_opened_it(channel: grpc.aio.Ch
     device = scene.devices[0]
     call = alarm_service_pb2_grpc.AlarmServiceStub(channel).PublishAlarms(metadata=device.metadata, timeout=10)
     await call.write(batch(1, [new_alarm(1)]))
-    assert (await call.read()).results[0].HasField("receipt")
+    answer: Any = await call.read()
+    assert answer.results[0].HasField("receipt")
     renewed = Device(channel, account, device.device_id, device.account_number)
     await send_push(scene.host, scene.configuration.changed(renewed))
 
