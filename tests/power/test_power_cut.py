@@ -59,7 +59,7 @@ async def test_a1_a_power_cut_loses_nothing_that_was_answered(
     found = await cut(name, tmp_path, monkeypatch, rounds=8, cuts=10)
     assert found.problems == []
     # It was about something: disks that lack what was written, and answers to be found on them.
-    assert found.harmed > found.disks // 5
+    assert found.harmed > found.disks // 10
     assert found.facts > 10 * found.disks
 
 

@@ -16,7 +16,7 @@ from tests.integration.cloud.together import Outcomes, Together
 
 SETTINGS = {"quick": QUICK, "sedate": SEDATE, "default": GroupSettings()}
 
-POOL = {"quick": 40, "sedate": 400, "default": 20}
+POOL = {"quick": 40, "sedate": 500, "default": 20}
 """Accounts of each kind: more than there are tests."""
 
 
