@@ -185,14 +185,17 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
 
 async def _first_token(folder: DataFolder, directory: Directory) -> None:
     """A token for the cloud's operator, which only this folder's owner can read (S1): at the first start, and again
-    when its file is gone, for then it is lost; the one before is revoked."""
-    if (folder.path / TOKEN_FILE).exists():
+    when its file is gone, for then it is lost; the one before is revoked. So it is where a copy was restored that does
+    not know the file's token: it knows one of before, which may have been replaced because it was lost."""
+    file = folder.path / TOKEN_FILE
+    known = {token.sha256 for token in directory.tokens()}
+    if file.exists() and sha256(file.read_text(encoding="utf-8").strip()) in known:
         return
     if any(token.name == FIRST_TOKEN for token in directory.tokens()):
         await directory.revoke_token(FIRST_TOKEN)
     secret = new_secret()
     await directory.create_token(TokenRow(FIRST_TOKEN, ADMIN, sha256(secret), time.time(), None, None))
-    write_secret(folder.path / TOKEN_FILE, secret)
+    write_secret(file, secret)
 
 
 def _socket_path(folder: Path) -> Path:

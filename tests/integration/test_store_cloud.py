@@ -20,6 +20,7 @@ from hotspare_cloud.store.base import (
     Store,
     TokenRow,
 )
+from hotspare_cloud.store.base_queue import RefusedAlarm
 from hotspare_cloud.store.sqlite import SqliteStore
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.group import GroupSettings, Role
@@ -323,6 +324,20 @@ async def test_a7_the_oldest_that_waits_is_told(store: Store, group: int) -> Non
     await store.note_delivery(group, 1, [1])
     await store.confirm(group, 1, "r1", [(1, 1)], 30.0)
     assert await store.oldest_waiting(group) == 20.0
+
+
+async def test_a5_one_that_was_put_back_waits_since_then(store: Store, group: int) -> None:
+    """Else each repair would look as if an alarm had waited for days."""
+    await store.store_alarms(group, [alarm(received_at=10.0), alarm(received_at=500.0)])
+    await change_epoch(store, group, None, epoch(1), Role.HOST)
+    await store.note_delivery(group, 1, [1])
+    await store.set_aside(group, 1, "r1", RefusedAlarm(1, "arc", "DUH", b"", b"", 5), 30.0)
+    assert await store.oldest_waiting(group) == 500.0
+    await store.replay(group, 1, "olga", str(uuid4()), 600.0)
+    assert await store.oldest_waiting(group) == 500.0
+    await store.note_delivery(group, 1, [2])
+    await store.confirm(group, 1, "r1", [(2, 2)], 610.0)
+    assert await store.oldest_waiting(group) == 600.0
 
 
 # Settings.

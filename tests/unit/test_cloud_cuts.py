@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotspare_cloud.attendance import Line
+from hotspare_cloud.core.decide import restarted
 from hotspare_cloud.core.state import Beat, Kind, Reason, Stalled, WorksAgain
+from hotspare_model.group import Role
 from tests.unit.cloud_trial import SETTINGS, STEP, Trial, granted
 
 SUSPECT = SETTINGS.suspect_after.total_seconds()
@@ -270,6 +272,28 @@ def test_f8_the_time_without_a_working_one_counts_though_it_comes_back_having_re
     trial.beat("host")
     assert (trial.working, trial.state.epoch) == ("host", 2)
     assert trial.begun[-1].gap == pytest.approx(trial.now - heard)
+
+
+@pytest.mark.parametrize("how", ["all leave at once", "one after another", "with a restart of the cloud"])
+def test_f8_in_a_group_that_ended_nobody_is_missed(trial: Trial, how: str) -> None:
+    """Else its time without a working receiver would grow for ever, and so would an alert."""
+    trial.arrive("host")
+    trial.run(5, "host")
+    if how == "one after another":
+        trial.leave("host", released={"host": 1})
+        trial.run(10)
+        assert trial.state.idle_since is not None
+        trial.leave("one", "two", "three")
+    else:
+        trial.leave("host", "one", "two", "three")
+    assert (trial.state.holder, trial.state.idle_since) == (None, None)
+    if how == "with a restart of the cloud":
+        trial.state = restarted(trial.state.settings, trial.state, trial.now)
+    trial.run(1000)
+    trial.join("two", Role.HOST)
+    trial.arrive("two")
+    trial.run(10, "two")
+    assert (trial.working, trial.begun[-1].gap) == ("two", 0.0)
 
 
 @pytest.mark.parametrize("event", ["stall", "settings"])

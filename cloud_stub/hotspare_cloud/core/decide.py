@@ -95,7 +95,7 @@ def restarted(settings: GroupSettings, stored: GroupState, now: float) -> GroupS
         judge_after=now + settings.restart_grace.total_seconds(),
         judge_from=now,
         judge_limit=until + settings.restart_grace.total_seconds(),
-        idle_since=None if holder or not stored.epoch else now,
+        idle_since=None if holder or not stored.epoch or not stored.posts else now,
         not_before=until if stored.floor > stored.epoch else 0.0,
     )
 
@@ -247,6 +247,8 @@ def _posts_changed(state: GroupState, event: PostsChanged) -> GroupState:
         attendance={key: value for key, value in state.attendance.items() if key in event.posts},
         losses=tuple(loss for loss in state.losses if loss.receiver_id in event.posts),
         held_back=state.held_back & set(event.posts),
+        # Where nobody is left, nobody is missed: a group that ended is at rest.
+        idle_since=state.idle_since if event.posts else None,
     )
     for incarnation, through in event.released_through.items():
         state = _proved(state, incarnation, through)

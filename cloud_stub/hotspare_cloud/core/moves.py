@@ -177,7 +177,7 @@ def _nobody(state: GroupState, reason: Reason, now: float) -> Result:
         return replace(state, holder=replace(holder, gone=True)), (note, TellAll())
     since = now if reason is Reason.RELEASED and not holder.gone else holder.heard_at
     state, effects = _end(state, now)
-    return replace(state, idle_since=since), (*effects, note, TellAll())
+    return replace(state, idle_since=since if state.posts else None), (*effects, note, TellAll())
 
 
 def _end(state: GroupState, now: float) -> tuple[GroupState, list[Effect]]:

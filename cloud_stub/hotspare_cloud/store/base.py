@@ -355,7 +355,7 @@ class AlarmStore(Protocol):
         ...
 
     async def oldest_waiting(self, group_id: int) -> float | None:
-        """When the oldest alarm that waits was received. None: none waits."""
+        """Since when the oldest alarm waits: its receipt, or when it was put back (A5). None: none waits."""
         ...
 
 

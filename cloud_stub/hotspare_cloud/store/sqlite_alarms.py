@@ -15,6 +15,9 @@ MAX_NUMBER = 2**63 - 1
 
 _AMONG = "number IN (SELECT value FROM json_each(?)) RETURNING number"
 
+OLDEST_AMONG = 100
+"""The oldest is one of so many with the lowest numbers, unless more than so many were put back at once."""
+
 LOOKED_UP_AT_ONCE = 500
 """Ids in one statement."""
 
@@ -90,11 +93,14 @@ class SqliteAlarms:
         """See AlarmStore."""
 
         def work(db: sqlite3.Connection) -> float | None:
-            row = db.execute(
-                "SELECT received_at FROM alarm WHERE group_id = ? AND state = 0 ORDER BY number LIMIT 1",
-                (group_id,),
-            ).fetchone()
-            return row["received_at"] if row else None
+            # One that was put back has the number of before, and waits since then.
+            since: float | None = db.execute(
+                "SELECT min(since) FROM (SELECT coalesce(s.replayed_at, a.received_at) AS since"
+                " FROM alarm a INDEXED BY alarm_waiting LEFT JOIN set_aside s USING (group_id, number)"
+                " WHERE a.group_id = ? AND a.state = 0 ORDER BY a.number LIMIT ?)",
+                (group_id, OLDEST_AMONG),
+            ).fetchone()[0]
+            return since
 
         return cast(float | None, await self._db.read(work))
 

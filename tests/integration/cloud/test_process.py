@@ -89,6 +89,27 @@ def test_s1_the_first_token_is_made_once(tmp_path: Path) -> None:
         cloud.stop()
 
 
+def test_s1_a_token_that_a_restored_copy_does_not_know_is_made_anew(tmp_path: Path) -> None:
+    """The one of the copy may have been replaced because it was lost: it must not be the only one that is valid."""
+    cloud = CloudProcess(tmp_path / "data").start()
+    first = cloud.token
+    cloud.stop()
+    copy = tmp_path / "copy.db"
+    shutil.copy(tmp_path / "data" / "cloud.db", copy)
+    (tmp_path / "data" / "operator.token").unlink()
+    cloud.start()
+    second = cloud.token
+    cloud.stop()
+    shutil.copy(copy, tmp_path / "data" / "cloud.db")
+    cloud.start()
+    try:
+        assert len({first, second, cloud.token}) == 3
+        rows = query(cloud.data, "SELECT name, revoked_at IS NULL FROM token ORDER BY created_at")
+        assert [tuple(row) for row in rows] == [("admin", 0), ("admin", 1)]
+    finally:
+        cloud.stop()
+
+
 def test_s3_a_public_address_without_tls_is_refused(tmp_path: Path) -> None:
     assert "without TLS" in refusal("serve", "--data", str(tmp_path / "data"), "--listen", "0.0.0.0:0")
 
