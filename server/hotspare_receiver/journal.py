@@ -10,8 +10,8 @@ dropped.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 from hotspare_model.errors import HotspareError, Reason
@@ -89,6 +89,12 @@ class _Notes:
     def __bool__(self) -> bool:
         alarms = (self.delivered, self.attempts, self.confirmed, self.ended, self.acknowledged)
         return any((self.epochs, *alarms, self.set_aside, self.not_forwarded))
+
+    def singles(self) -> "Iterator[_Notes]":
+        """Each of them alone, in their order. Without what is to be told."""
+        for kind in fields(self):
+            for note in getattr(self, kind.name) if kind.name != "durable" else ():
+                yield _Notes(**{kind.name: [note]})
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write all of it, in the transaction of the caller."""
@@ -362,8 +368,20 @@ class Journal:
             except HotspareError as error:
                 if error.reason is not Reason.DISK_LOW:
                     raise
+            except Exception as error:
+                # A defect, a cloud's perhaps: what can't be written must not take the rest with it.
+                await self._make_rest_durable(notes, error)
+                return
             log_event(_log, logging.WARNING, "journal_disk_full", confirmations=len(notes.durable))
             await asyncio.sleep(RETRY_DELAY)
+
+    async def _make_rest_durable(self, notes: _Notes, problem: Exception) -> None:
+        singles = list(notes.singles())
+        if len(singles) <= 1:
+            log_event(_log, logging.ERROR, "journal_note_dropped", error=problem)
+            return
+        for single in singles:
+            await self._make_durable(single)
 
     def _tell(self, durable: Iterable[tuple[str, Delivered]]) -> None:
         by_scope: dict[str, list[Unstored]] = {}

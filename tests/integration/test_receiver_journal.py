@@ -144,3 +144,19 @@ async def test_timing_3_what_is_pending_is_read_at_the_next_start(journal: Journ
     assert list(later.unstored(SCOPE)) == [1]
     assert (later.highest_epoch(SCOPE), later.highest_epoch("north/other")) == (4, 0)
     assert await later.known_confirmed(SCOPE, [delivered(1), delivered(2), delivered(3)]) == {1, 2}
+
+
+async def test_a4_one_note_that_cannot_be_written_takes_no_confirmation_with_it(
+    database: HeldDatabase, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A number that no database holds, of a cloud with a defect."""
+    heard = heard_by(journal)
+    good, bad = delivered(1), delivered(2**63)
+    database.may_write.clear()
+    journal.note_delivered(SCOPE, [good, bad])
+    journal.confirm(SCOPE, [good, bad])
+    database.may_write.set()
+    await until(lambda: [each.number for each in heard] == [1, 2**63])
+    assert [record.msg for record in caplog.records].count("journal_note_dropped") >= 1
+    again = Journal(database)  # type: ignore[arg-type]
+    assert list(again.unstored(SCOPE)) == [1]
