@@ -96,7 +96,8 @@ def _cloud(
     if not status.cloud.address:
         return
     if not address.is_loopback:
-        yield skipped("cloud name", "only the receiver's machine knows: hotspare doctor there")
+        told = f"only the receiver's machine knows: there, hotspare --server localhost:{address.port} doctor"
+        yield skipped("cloud name", told)
         return
     if settings is None:
         yield skipped("cloud name", "the receiver does not tell its settings")

@@ -228,7 +228,8 @@ TABLE: tuple[Row, ...] = (
         _WRONG,
         when.unhealthy,
         "{who} could not deliver: {problem}.",
-        "See there what to do: hotspare --server {address} status.",
+        "See there what to do: hotspare --context NAME status, or "
+        "hotspare --server {address} --token-file FILE status.",
     ),
     Row(
         Topic.CONFIGURATION,
@@ -251,7 +252,8 @@ TABLE: tuple[Row, ...] = (
         _WRONG,
         when.copy_behind,
         "The copy of {who} does not follow: {problem}.",
-        "See there what to do: hotspare --server {address} status.",
+        "See there what to do: hotspare --context NAME status, or "
+        "hotspare --server {address} --token-file FILE status.",
     ),
     Row(
         Topic.ROLES,
@@ -339,7 +341,8 @@ TABLE: tuple[Row, ...] = (
         _WATCH,
         when.old_key,
         "{who} still uses the ARC key that is being replaced.",
-        "Give it the new one: hotspare --server {address} settings set --arc-key-file FILE.",
+        "Give it the new one: hotspare --context NAME settings set --arc-key-file FILE, or with --server {address} "
+        "--token-file FILE in place of the context.",
     ),
     Row(
         Topic.ALARMS,

@@ -25,7 +25,8 @@ class Hint:
 HINTS: Mapping[Reason, Hint] = {
     Reason.INVALID_CREDENTIALS: Hint(
         "Check the token file: it must be one of this receiver, and not revoked. "
-        "Who has its data folder finds the first one there, in admin.token."
+        "Who has its data folder finds the first one there, in admin.token. If that one is lost, a new one, on its "
+        "machine: hotspare-receiver token reset --data DIR."
     ),
     Reason.TOKEN_EXPIRED: Hint(
         "Use another token, or have an admin make a new one: hotspare token create.",
@@ -35,8 +36,10 @@ HINTS: Mapping[Reason, Hint] = {
         "Use a token of a higher role.", "Use a token of the role {required}; this one is of {caller}."
     ),
     Reason.ROLE_TAKEN: Hint(
-        "Take a free role: hotspare members lists them.",
-        "Take a free role ({free_roles}), or switch the hot spare off at the receiver {holder} first.",
+        "No role is free: if the machine of its holder is gone for good, hotspare member remove ROLE; else switch the "
+        "hot spare off there.",
+        "Take a free role ({free_roles}), or switch the hot spare off at the receiver {holder} first. If its machine "
+        "is gone for good: hotspare member remove ROLE.",
     ),
     Reason.HOST_MISSING: Hint("Enable the host first, at its receiver: hotspare enable --role host."),
     Reason.SUB_ACCOUNT_MISMATCH: Hint(
@@ -52,7 +55,9 @@ HINTS: Mapping[Reason, Hint] = {
     Reason.NOT_A_MEMBER: Hint("This receiver has no role in the group: hotspare enable --role ROLE."),
     Reason.MEMBER_NOT_FOUND: Hint("See who is there: hotspare members."),
     Reason.MACHINE_MISMATCH: Hint(
-        "This data folder was copied. Start the receiver with a new, empty data folder and set it up again."
+        "Is this a copy beside the original? Then stop it, and give it a folder of its own. Was the disk moved to "
+        "another machine, or the machine's id changed? Keep the folder: hotspare member remove at another receiver, "
+        "then enable here."
     ),
     Reason.INCARNATION_SUPERSEDED: Hint(
         "Another process runs under this receiver's id: stop one of the two, then restart the other."

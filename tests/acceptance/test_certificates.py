@@ -165,4 +165,4 @@ def test_s3_the_commands_of_the_page_make_renew_and_add(tmp_path: Path) -> None:
     told = bash("\n".join(marked_blocks("docs/deploy.md", "certificates")), tmp_path)
     made = sorted(path.parent.name for path in (tmp_path / "tls").glob("*/cert.pem"))
     assert made == [f"{name}.example.org" for name in ("alpha", "bravo", "charlie", "cloud")]
-    assert "server alpha.example.org, 192.0.2.7; ends" in told
+    assert "server alpha.example.org, localhost, 192.0.2.7; ends" in told

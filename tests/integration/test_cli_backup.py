@@ -173,7 +173,12 @@ def only_confirmed(response: Any, clears: str) -> Any:
     ("words", "told", "done"),
     [
         (("restore",), "takes the cloud's newest revision over, and replaces: 12 devices", "was taken over"),
-        (("restore", "7"), "brings revision 7 back as a new one, and replaces: 12 devices", "revision 7 are back"),
+        (
+            ("restore", "7"),
+            "brings revision 7 back as a new one, and replaces: 12 devices. Devices and their keys are those of then: "
+            "see hotspare backup diff 7",
+            "revision 7 are back",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -157,7 +157,7 @@ CASES: dict[str, tuple[Change, Topic, Severity, str, str]] = {
     ),
     "refused": (
         cut_off("MACHINE_MISMATCH", "known from another machine"),
-        *(Topic.CLOUD, WRONG, "known from another machine (MACHINE_MISMATCH)", "new, empty data folder"),
+        *(Topic.CLOUD, WRONG, "known from another machine (MACHINE_MISMATCH)", "Keep the folder"),
     ),
     "not connected": (
         both(
@@ -241,7 +241,8 @@ CASES: dict[str, tuple[Change, Topic, Severity, str, str]] = {
     ),
     "another one is ill": (
         lambda status: status.members[1].health.problems.add(detail="its output is down"),
-        *(Topic.ROLES, WRONG, "spare1 beta could not deliver: its output is down", "--server 10.0.0.2:7001 status"),
+        *(Topic.ROLES, WRONG, "spare1 beta could not deliver: its output is down"),
+        "hotspare --server 10.0.0.2:7001 --token-file FILE status",
     ),
     "diverged": (
         copy_is(SYNC_STATE_DIVERGED, "another lineage"),
@@ -306,7 +307,7 @@ CASES: dict[str, tuple[Change, Topic, Severity, str, str]] = {
     ),
     "old key": (
         setting("members.1.uses_old_key", True),
-        *(Topic.KEY, WATCH, "spare1 beta still uses", "hotspare --server 10.0.0.2:7001 settings set"),
+        *(Topic.KEY, WATCH, "spare1 beta still uses", "with --server 10.0.0.2:7001 --token-file FILE"),
     ),
     "set aside": (
         both(
@@ -394,9 +395,10 @@ def test_sentences_end_and_the_commands_in_them_exist(row: Row) -> None:
     what, hint = row.what, row.advice
     assert what.endswith(".")
     assert hint.endswith(".") or hint == "{hint}"
-    for line in re.findall(r"hotspare ((?:--server \S+ )?(?:[a-z-]+ ?)+)", hint):
+    before = r"--(?:server|context|token-file) \S+ "
+    for line in re.findall(rf"hotspare ((?:{before})*(?:[a-z-]+ ?)+)", hint):
         command: click.Command = hotspare
-        for word in re.sub(r"--server \S+ ", "", line).split():
+        for word in re.sub(before, "", line).split():
             if isinstance(command, click.Group) and word in command.commands:
                 command = command.commands[word]
             elif word.startswith("--"):

@@ -123,9 +123,12 @@ def show(target: Target, key: str, output: OutputForm) -> None:
 def rejected(target: Target, device_id: str, limit: int | None, watch: bool, output: OutputForm) -> None:
     """List the group's alarms that were set aside, oldest first.
 
-    The ARC does not have them: an output refused each again and again, or the working receiver was lost again and
-    again while it had it. They hold up nobody, and are kept for as long as the cloud keeps its history (90 days, if
-    its operator chose nothing else); hotspare alarm replay sends them.
+    They are not confirmed: an output refused each again and again, or the working receiver was lost again and again
+    while it had it. Of several outputs one may have it all the same, and one that is lost under it may have reached
+    the ARC: hotspare alarm show NUMBER has each attempt.
+
+    They hold up nobody, and are deleted after 90 days, if the cloud's operator chose nothing else. hotspare alarm
+    replay sends them to all outputs again, under the same identity.
     """
     from hotspare.v1.alarm_pb2 import AlarmState
     from hotspare.v1.alarm_pull_service_pb2 import ListQueueRequest, ListQueueResponse

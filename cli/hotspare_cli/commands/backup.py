@@ -126,6 +126,9 @@ def restore(target: Target, revision: int | None, new_lineage: bool, yes: bool, 
     On the host. Without REVISION the cloud's newest becomes the host's own copy: after a reinstallation, or when it
     is told that it is behind the cloud. With REVISION the contents of that one come back as a new revision, at the
     cloud, here and on the spares.
+
+    Devices and their keys are those of then, too: a panel that was created since, or whose key was rotated since, is
+    refused afterwards, and its alarms are not taken.
     """
     if new_lineage:
         if revision is not None:
@@ -143,6 +146,7 @@ def restore(target: Target, revision: int | None, new_lineage: bool, yes: bool, 
 
     request = RestoreBackupRequest(request_id=str(uuid.uuid4()), revision=revision or 0)
     what = f"brings revision {revision} back as a new one" if revision else "takes the cloud's newest revision over"
+    keys = f" Devices and their keys are those of then: see hotspare backup diff {revision}." if revision else ""
 
     async def make(session: "Session", confirmed: bool) -> "RestoreBackupResponse":
         request.confirmed = confirmed
@@ -152,8 +156,8 @@ def restore(target: Target, revision: int | None, new_lineage: bool, yes: bool, 
         target,
         make,
         yes=yes,
-        effect=lambda clears: f"This {what}, and replaces: {clears}.",
-        always=f"This {what}, and replaces the configuration of this host.",
+        effect=lambda clears: f"This {what}, and replaces: {clears}.{keys}",
+        always=f"This {what}, and replaces the configuration of this host.{keys}",
         hints=_UNSURE,
     )
     emit(response, output, lambda answer: restored_view(answer, revision))

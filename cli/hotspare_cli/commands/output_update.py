@@ -46,6 +46,9 @@ def update(target: Target, /, name: str, required: bool, best_effort: bool, outp
     """Change the output NAME; what is not named stays.
 
     Its link is opened anew where that is needed. Alarms that wait for it go on waiting, and none is lost.
+
+    With --best-effort nothing waits for it any more: what it has not confirmed counts as delivered when the required
+    outputs have it. Look first: WAITING of hotspare output list. Without another required output alarms wait.
     """
     from hotspare.v1.receiver_service_pb2 import ListOutputsRequest
     from hotspare_cli.emit import emit

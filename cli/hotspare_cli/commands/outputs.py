@@ -203,12 +203,18 @@ def resume(target: Target, name: str, output: OutputForm) -> None:
 @yes_option
 @click.pass_obj
 def delete(target: Target, name: str, yes: bool) -> None:
-    """Delete the output NAME."""
+    """Delete the output NAME.
+
+    What still waits for it counts as delivered when the other required outputs have it: this ARC never gets it. Look
+    first: WAITING of hotspare output list. Without another required output alarms wait.
+    """
     from hotspare.v1.receiver_service_pb2 import DeleteOutputRequest
     from hotspare_cli.session import ask
 
     confirm(
-        f"This deletes the output {name}: alarms go through the others; without a required one they wait.",
+        f"This deletes the output {name}: what still waits for it counts as delivered when the other required outputs "
+        "have it, and this ARC never gets it. Without another required output alarms wait. See first WAITING of "
+        "hotspare output list.",
         yes=yes,
     )
     ask(target, lambda session: session.call(session.receiver.DeleteOutput, DeleteOutputRequest(name=name)))
