@@ -8,6 +8,7 @@ Everything is of mode 0600, folders of 0700.
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -211,8 +212,9 @@ def _undone_unless_whole() -> Iterator[_Undo]:
 def _replace(path: Path, content: bytes) -> None:
     """Replace a file in one step. Owner and mode stay: its server, of another user, has to read it as before."""
     before = path.stat()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    # A name that is new each time: in a container every process has the number of the one that was killed last time.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
     try:
         if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, before.st_uid, before.st_gid)

@@ -138,6 +138,17 @@ def test_s3_renewing_keeps_authority_keys_names_and_modes_and_may_be_repeated(tm
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_s3_what_a_killed_renewal_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    """In a container the next process has its number."""
+    out = tmp_path / "tls"
+    make(out, [CLOUD], NOW, YEAR)
+    cert = out / "cloud.example.org" / "cert.pem"
+    cert.with_name(f".cert.pem.{os.getpid()}").write_bytes(b"half")
+    before = loaded(cert).serial_number
+    renew(out, NOW + timedelta(days=200), YEAR)
+    assert loaded(cert).serial_number != before
+
+
 def test_s3_a_renewed_certificate_belongs_to_its_server_as_before(tmp_path: Path) -> None:
     make(tmp_path / "tls", [CLOUD], NOW, YEAR)
     cert = tmp_path / "tls" / "cloud.example.org" / "cert.pem"
