@@ -48,6 +48,8 @@ OF_SHORT_TIMES = {
     "HotspareSyncBehind",
     "HotspareCloudStalls",
     "HotspareReceiverStale",
+    "HotspareCloudNotReached",
+    "HotspareNoReceiverWorks",  # a second, while the work moves
 }
 """What a real minute would not have seen."""
 OF_A_WEEK = {"HotspareUnattendedTooLong"}
