@@ -24,8 +24,7 @@ class StallWatch:
         self.stalls = 0
         self.stalled_from = 0.0
         """When the loop last turned before the newest of them."""
-        self.lag = 0.0
-        """Seconds by which the last turn was late, for metrics."""
+        self._lag = 0.0
         self._last = boottime()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -39,6 +38,11 @@ class StallWatch:
         if self._timer is not None:
             self._timer.cancel()
 
+    def lag(self, now: float) -> float:
+        """Seconds by which the last turn was late, or the next one is: it grows while the loop hangs. Of any thread."""
+        overdue = now - self._last - TURN if self._timer is not None else 0.0
+        return max(self._lag, overdue, 0.0)
+
     def check(self, now: float) -> int:
         """The number of stalls until now; one that is only now coming to an end counts."""
         if self._timer is not None and now - self._last > STALL + TURN:
@@ -48,7 +52,7 @@ class StallWatch:
 
     def _turn(self) -> None:
         now = boottime()
-        self.lag = max(0.0, now - self._last - TURN)
+        self._lag = max(0.0, now - self._last - TURN)
         self.check(now)
         self._last = now
         self._timer = asyncio.get_running_loop().call_later(TURN, self._turn)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hotspare_cloud.clock import StallWatch
+from hotspare_cloud.clock import StallWatch, boottime
 from hotspare_cloud.core.state import Reason
 from hotspare_cloud.directory import Directory
 from hotspare_cloud.group import Group
@@ -100,7 +100,9 @@ class CloudCollector(Collector):
             "hotspare_cloud_disk_free_bytes", "Free bytes on the disk of the data folder.", self._free_bytes()
         )
         yield GaugeMetricFamily(
-            "hotspare_cloud_loop_lag_seconds", "How late the event loop ran its last timer.", self._watch.lag
+            "hotspare_cloud_loop_lag_seconds",
+            "How late the event loop ran its last timer, or is with the next.",
+            self._watch.lag(boottime()),
         )
         yield CounterMetricFamily(
             "hotspare_cloud_stalls",
