@@ -82,13 +82,14 @@ class AlarmServiceServicer:
 
     def PublishAlarm(self, request, context):
         """Publishes one alarm. Publishing the same alarm (device, alarm id) again changes nothing and answers the same, for
-        as long as the alarm is kept and at least 24 hours (A2): try again until it was answered.
+        as long as the alarm is kept and at least 24 hours (A2): try again until it was answered. Only FIELD_INVALID is
+        final: after any other error keep the alarm.
 
         Callers: device, gateway. Idempotent.
         Errors: INVALID_ARGUMENT FIELD_INVALID (final: the alarm itself is wrong); RESOURCE_EXHAUSTED DISK_LOW,
         INTAKE_FULL (keep the alarm, try again after RetryInfo); NOT_FOUND DEVICE_UNKNOWN (gateway); FAILED_PRECONDITION
         DUAL_CONNECTION_OFF (receiver); UNAVAILABLE STORE_FAILED, SHUTTING_DOWN, at a receiver CLOUD_UNREACHABLE for
-        whatever keeps it from passing the alarm on. Only FIELD_INVALID is final: after any other error keep the alarm.
+        whatever keeps it from passing the alarm on.
         Deadline: 10s. Retry: UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -48,13 +48,14 @@ class AlarmServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AlarmServiceAsyncStub: ...
     PublishAlarm: _grpc.UnaryUnaryMultiCallable[_alarm_service_pb2.PublishAlarmRequest, _alarm_service_pb2.PublishAlarmResponse]
     """Publishes one alarm. Publishing the same alarm (device, alarm id) again changes nothing and answers the same, for
-    as long as the alarm is kept and at least 24 hours (A2): try again until it was answered.
+    as long as the alarm is kept and at least 24 hours (A2): try again until it was answered. Only FIELD_INVALID is
+    final: after any other error keep the alarm.
 
     Callers: device, gateway. Idempotent.
     Errors: INVALID_ARGUMENT FIELD_INVALID (final: the alarm itself is wrong); RESOURCE_EXHAUSTED DISK_LOW,
     INTAKE_FULL (keep the alarm, try again after RetryInfo); NOT_FOUND DEVICE_UNKNOWN (gateway); FAILED_PRECONDITION
     DUAL_CONNECTION_OFF (receiver); UNAVAILABLE STORE_FAILED, SHUTTING_DOWN, at a receiver CLOUD_UNREACHABLE for
-    whatever keeps it from passing the alarm on. Only FIELD_INVALID is final: after any other error keep the alarm.
+    whatever keeps it from passing the alarm on.
     Deadline: 10s. Retry: UNAVAILABLE.
     """
     PublishAlarms: _grpc.StreamStreamMultiCallable[_alarm_service_pb2.PublishAlarmsRequest, _alarm_service_pb2.PublishAlarmsResponse]
@@ -103,13 +104,14 @@ class AlarmServiceAsyncStub(AlarmServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishAlarm: _aio.UnaryUnaryMultiCallable[_alarm_service_pb2.PublishAlarmRequest, _alarm_service_pb2.PublishAlarmResponse]  # type: ignore[assignment]
     """Publishes one alarm. Publishing the same alarm (device, alarm id) again changes nothing and answers the same, for
-    as long as the alarm is kept and at least 24 hours (A2): try again until it was answered.
+    as long as the alarm is kept and at least 24 hours (A2): try again until it was answered. Only FIELD_INVALID is
+    final: after any other error keep the alarm.
 
     Callers: device, gateway. Idempotent.
     Errors: INVALID_ARGUMENT FIELD_INVALID (final: the alarm itself is wrong); RESOURCE_EXHAUSTED DISK_LOW,
     INTAKE_FULL (keep the alarm, try again after RetryInfo); NOT_FOUND DEVICE_UNKNOWN (gateway); FAILED_PRECONDITION
     DUAL_CONNECTION_OFF (receiver); UNAVAILABLE STORE_FAILED, SHUTTING_DOWN, at a receiver CLOUD_UNREACHABLE for
-    whatever keeps it from passing the alarm on. Only FIELD_INVALID is final: after any other error keep the alarm.
+    whatever keeps it from passing the alarm on.
     Deadline: 10s. Retry: UNAVAILABLE.
     """
     PublishAlarms: _aio.StreamStreamMultiCallable[_alarm_service_pb2.PublishAlarmsRequest, _alarm_service_pb2.PublishAlarmsResponse]  # type: ignore[assignment]
@@ -160,13 +162,14 @@ class AlarmServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_alarm_service_pb2.PublishAlarmResponse, _abc.Awaitable[_alarm_service_pb2.PublishAlarmResponse]]:
         """Publishes one alarm. Publishing the same alarm (device, alarm id) again changes nothing and answers the same, for
-        as long as the alarm is kept and at least 24 hours (A2): try again until it was answered.
+        as long as the alarm is kept and at least 24 hours (A2): try again until it was answered. Only FIELD_INVALID is
+        final: after any other error keep the alarm.
 
         Callers: device, gateway. Idempotent.
         Errors: INVALID_ARGUMENT FIELD_INVALID (final: the alarm itself is wrong); RESOURCE_EXHAUSTED DISK_LOW,
         INTAKE_FULL (keep the alarm, try again after RetryInfo); NOT_FOUND DEVICE_UNKNOWN (gateway); FAILED_PRECONDITION
         DUAL_CONNECTION_OFF (receiver); UNAVAILABLE STORE_FAILED, SHUTTING_DOWN, at a receiver CLOUD_UNREACHABLE for
-        whatever keeps it from passing the alarm on. Only FIELD_INVALID is final: after any other error keep the alarm.
+        whatever keeps it from passing the alarm on.
         Deadline: 10s. Retry: UNAVAILABLE.
         """
 

@@ -177,6 +177,8 @@ class _BatchStream:
         self._checked = -KNOWN_FOR
         self._unanswered = 0
         """Batches whose answers were not sent yet: who reads none is not to fill our memory (A7)."""
+        self._refusing: HotspareError | None = None
+        """Why an alarm was refused for now: later ones must not pass it (A3). Until all is answered."""
 
     async def next_response(self) -> alarm_service_pb2.PublishAlarmsResponse | None:
         """The next answer; None at the end. Raises the error that ends the stream."""
@@ -199,6 +201,8 @@ class _BatchStream:
                 async for request in requests:
                     check_batch(request, expected, unanswered=self._unanswered, window=WINDOW)
                     expected += 1
+                    if not self._unanswered:
+                        self._refusing = None
                     self._unanswered += 1
                     caller = await self._known()
                     # Each alarm has its place in the line of its device before the next batch is read.
@@ -226,8 +230,12 @@ class _BatchStream:
         self, submission: alarm_service_pb2.AlarmSubmission, caller: Caller
     ) -> alarm_service_pb2.AlarmResult:
         try:
+            if self._refusing is not None:
+                raise self._refusing
             return alarm_service_pb2.AlarmResult(receipt=_receipt(await self._service.accept(submission, caller)))
         except HotspareError as error:
+            if error.retry_after is not None or error.reason in _RETRY:
+                self._refusing = error
             return _rejection(submission.alarm.alarm_id, error)
 
     async def _answer(self, batch: int, taken: "list[asyncio.Task[alarm_service_pb2.AlarmResult]]") -> None:
