@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -52,8 +51,10 @@ struct Refusal {
   std::optional<std::chrono::duration<double>> retry_delay;
   std::string message;
 
-  // Whether the same call may succeed later. A reason that is not known here is taken by its code.
+  // Whether the same call may succeed soon. A reason that is not known here is taken by its code.
   bool passes() const;
+  // Whether somebody has to mend something first: a key, a token, a subscription, a setting.
+  bool needs_mending() const;
   // `code=… reason=…`, with the canonical name of the code.
   std::string words() const;
 };
@@ -61,10 +62,21 @@ struct Refusal {
 // Reads a failed call with its details.
 Refusal Read(const grpc::Status& status);
 
-// Makes a call again and again until it is answered, or refused for good; returns whether it was answered. Only for
-// calls that may be made twice: their comment in the protos says "Idempotent". A context serves one call, so each
-// attempt makes its own.
-bool UntilAnswered(const std::string& alarm_id, const std::function<grpc::Status()>& call);
+// The pauses between attempts; they grow with each failure in a row.
+class Pauses {
+ public:
+  // It worked again.
+  void Reset() { next_ = kFirst; }
+  // How long to wait until the next attempt: no less than the server asked for.
+  std::chrono::duration<double> After(const Refusal& refusal);
+
+ private:
+  static constexpr double kFirst = 0.2;
+  static constexpr double kLongest = 5.0;
+  // While somebody has to mend something, trying oftener only makes load.
+  static constexpr double kMending = 60.0;
+  double next_ = kFirst;
+};
 
 // A UUIDv7: milliseconds since 1970 in front, then random bits.
 std::string NewAlarmId();

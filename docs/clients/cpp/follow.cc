@@ -23,8 +23,6 @@ using hotspare::v1::FeedAlarm;
 using hotspare::v1::StreamAlarmsRequest;
 using hotspare::v1::StreamAlarmsResponse;
 
-// Before a stream that ended is opened again.
-constexpr std::chrono::seconds kReopenPause{1};
 // Alarms that may be on their way without an acknowledgement.
 constexpr unsigned kWindow = 100;
 
@@ -87,28 +85,33 @@ class Follower {
 
  private:
   void KeepOpen(const Receiver& receiver) {
+    Pauses pauses;
+    Refusal refusal;
     do {
       const auto service = AlarmFeedService::NewStub(Connect(receiver.address));
       Subscription subscription(*service, receiver.token);
       if (!Register(&subscription)) return;
-      const grpc::Status status = ReadAll(subscription, receiver);
+      refusal = client::Read(ReadAll(subscription, receiver, pauses));
       Forget(&subscription);
-      if (status.ok()) continue;
-      const Refusal refusal = client::Read(status);
-      Say("lost receiver=" + receiver.address + " " + refusal.words());
-      // A wrong token, a subscription that is none: waiting does not mend it. Nor does it where somebody else uses the
-      // subscription (STREAM_SUPERSEDED): two that open it would take it from each other for ever.
-      if (!refusal.passes()) {
-        std::cerr << receiver.address << ": " << refusal.message << std::endl;
-        End(true);
-      }
-    } while (!EndsWithin(kReopenPause));
+      if (refusal.code == grpc::StatusCode::OK) continue;
+      SayLost(receiver, refusal);
+      // Somebody else uses the subscription: two that open it would take it from each other for ever. All other errors
+      // are of this receiver alone; even a wrong token may be mended while the program runs.
+      if (refusal.reason == "STREAM_SUPERSEDED") End(true);
+    } while (!EndsWithin(pauses.After(refusal)));
   }
 
-  grpc::Status ReadAll(Subscription& subscription, const Receiver& receiver) {
+  void SayLost(const Receiver& receiver, const Refusal& refusal) {
+    Say("lost receiver=" + receiver.address + " " + refusal.words());
+    // Here stands what wakes somebody: a receiver without its subscriber can't take over.
+    if (refusal.needs_mending()) std::cerr << receiver.address << ": " << refusal.message << std::endl;
+  }
+
+  grpc::Status ReadAll(Subscription& subscription, const Receiver& receiver, Pauses& pauses) {
     subscription.Open(name_);
     StreamAlarmsResponse response;
     while (subscription.Read(&response)) {
+      pauses.Reset();
       switch (response.frame_case()) {
         case StreamAlarmsResponse::kState:
           Say("state receiver=" + receiver.address + " working=" + (response.state().working() ? "true" : "false") +
@@ -150,7 +153,7 @@ class Follower {
     ending_.notify_all();
   }
 
-  bool EndsWithin(std::chrono::seconds length) {
+  bool EndsWithin(std::chrono::duration<double> length) {
     std::unique_lock<std::mutex> lock(mutex_);
     return ending_.wait_for(lock, length, [this] { return ended_; });
   }

@@ -3,19 +3,17 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
 	hotsparev1 "go.hotspare.internal/hotspare/v1"
 )
 
-const (
-	// reopenPause passes before a stream that ended is opened again.
-	reopenPause = time.Second
-	// window is how many alarms may be on their way without an acknowledgement.
-	window = 100
-)
+// window is how many alarms may be on their way without an acknowledgement.
+const window = 100
 
 // identity tells alarms apart, at whichever receiver they come from.
 type identity struct{ deviceID, alarmID string }
@@ -78,7 +76,10 @@ func follow(ctx context.Context, count int) error {
 		had:          make(map[identity]bool),
 		open:         make(map[*subscription]bool),
 	}
-	results := make(chan error)
+	// Where one of them fails, the others end with it; nobody waits for what they have to say.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan error, len(members))
 	for _, member := range members {
 		go func(member receiver) { results <- f.keepOpen(ctx, member) }(member)
 	}
@@ -98,33 +99,45 @@ func (f *follower) keepOpen(ctx context.Context, from receiver) error {
 	}
 	defer channel.Close()
 	service := hotsparev1.NewAlarmFeedServiceClient(channel)
+	waits := &pauses{}
 	for {
-		err := f.read(withToken(ctx, from.token), service, from)
+		told := &refusal{}
+		err := f.read(withToken(ctx, from.token), service, from, waits)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, io.EOF): // after our half-close, or the server's own end
 		default:
-			told := read(err)
-			say("lost receiver=%s code=%s reason=%s", from.address, told.codeName(), told.reason)
-			// A wrong token, a subscription that is none: waiting does not mend it. Nor does it where somebody else
-			// uses the subscription (STREAM_SUPERSEDED): two that open it would take it from each other for ever.
-			if !told.passes() {
+			told = read(err)
+			sayLost(from, told)
+			if told.reason == "STREAM_SUPERSEDED" {
+				// Somebody else uses the subscription: two that open it would take it from each other for ever.
 				return told
 			}
 		}
+		// All other errors are of this receiver alone; even a wrong token may be mended while the program runs.
 		select {
 		case <-f.done:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(reopenPause):
+		case <-time.After(waits.after(told)):
 		}
 	}
 }
 
+func sayLost(from receiver, told *refusal) {
+	say("lost receiver=%s code=%s reason=%s", from.address, told.codeName(), told.reason)
+	if told.needsMending() {
+		// Here stands what wakes somebody: a receiver without its subscriber can't take over.
+		fmt.Fprintf(os.Stderr, "%s: %s\n", from.address, told.message)
+	}
+}
+
 // read reads one stream to its end, which is told as an error.
-func (f *follower) read(ctx context.Context, service hotsparev1.AlarmFeedServiceClient, from receiver) error {
+func (f *follower) read(
+	ctx context.Context, service hotsparev1.AlarmFeedServiceClient, from receiver, waits *pauses,
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := service.StreamAlarms(ctx)
@@ -145,6 +158,7 @@ func (f *follower) read(ctx context.Context, service hotsparev1.AlarmFeedService
 		if err != nil {
 			return err
 		}
+		waits.reset()
 		switch frame := response.Frame.(type) {
 		case *hotsparev1.StreamAlarmsResponse_State_:
 			say("state receiver=%s working=%t epoch=%d", from.address, frame.State.Working, frame.State.Epoch)

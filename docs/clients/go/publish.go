@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -43,12 +45,10 @@ func newAlarm(zone uint32) *hotsparev1.Alarm {
 }
 
 // publish publishes alarms one after the other: the next goes when the one before is answered, so their order is kept.
+// It returns the last refusal, where there was one.
 func publish(ctx context.Context, count int) error {
 	cloud, err := setting("HOTSPARE_CLOUD")
 	if err != nil {
-		return err
-	}
-	if ctx, err = asDevice(ctx); err != nil {
 		return err
 	}
 	channel, err := connect(cloud)
@@ -57,24 +57,53 @@ func publish(ctx context.Context, count int) error {
 	}
 	defer channel.Close()
 	service := hotsparev1.NewAlarmServiceClient(channel)
+	var refused *refusal
 	for zone := 1; zone <= count; zone++ {
 		// A real device writes the alarm to its disk here, and takes it from there after a restart.
-		alarm := newAlarm(uint32(zone))
-		request := &hotsparev1.PublishAlarmRequest{Submission: &hotsparev1.AlarmSubmission{Alarm: alarm}}
-		err := untilAnswered(ctx, alarm.AlarmId, func(ctx context.Context) error {
-			answer, err := service.PublishAlarm(ctx, request)
-			if err != nil {
-				return err
-			}
-			receipt := answer.Receipt
-			say("published alarm_id=%s sequence=%d duplicate=%t", alarm.AlarmId, receipt.AccountSequence, receipt.Duplicate)
-			return nil
-		})
+		err := publishOne(ctx, service, newAlarm(uint32(zone)))
+		if err != nil && !errors.As(err, &refused) {
+			return err
+		}
+		// One that was refused must not hold up those behind it.
+	}
+	if refused != nil {
+		return refused
+	}
+	return nil
+}
+
+// publishOne publishes an alarm until it is answered.
+func publishOne(ctx context.Context, service hotsparev1.AlarmServiceClient, alarm *hotsparev1.Alarm) error {
+	request := &hotsparev1.PublishAlarmRequest{Submission: &hotsparev1.AlarmSubmission{Alarm: alarm}}
+	waits := &pauses{}
+	for {
+		// The key is read for each attempt, so that one that was replaced counts without a restart.
+		calling, err := asDevice(ctx)
 		if err != nil {
 			return err
 		}
+		attempt, cancel := context.WithTimeout(calling, publishDeadline)
+		answer, err := service.PublishAlarm(attempt, request)
+		cancel()
+		if err == nil {
+			receipt := answer.Receipt
+			say("published alarm_id=%s sequence=%d duplicate=%t", alarm.AlarmId, receipt.AccountSequence, receipt.Duplicate)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		told := read(err)
+		if told.reason == "FIELD_INVALID" {
+			// The alarm itself is wrong. Nothing else is final: keys, servers and networks get mended, and then
+			// somebody needs this alarm.
+			sayRefused(alarm.AlarmId, told)
+			return told
+		}
+		if err := wait(ctx, alarm.AlarmId, told, waits); err != nil {
+			return err
+		}
 	}
-	return nil
 }
 
 // test sends a test alarm the whole way. Any member of the group takes it; one that is away is passed over.
@@ -83,21 +112,56 @@ func test(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	request := &hotsparev1.SendTestAlarmRequest{AlarmId: newAlarmID(), Text: "Test by the example"}
-	tries := 0
-	return untilAnswered(ctx, request.AlarmId, func(ctx context.Context) error {
-		member := members[tries%len(members)]
-		tries++
-		channel, err := connect(member.address)
-		if err != nil {
+	// An id for each of them: a test is known again only at the receiver that was asked for it.
+	alarmIDs := make([]string, len(members))
+	for i := range alarmIDs {
+		alarmIDs[i] = newAlarmID()
+	}
+	waits := &pauses{}
+	for turn := 0; ; turn++ {
+		member, alarmID := members[turn%len(members)], alarmIDs[turn%len(members)]
+		answer, err := sendTest(ctx, member, alarmID)
+		if err == nil {
+			say("tested alarm_id=%s number=%d", alarmID, answer.Number)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		told := read(err)
+		if !told.passes() {
+			sayRefused(alarmID, told)
+			return told
+		}
+		if err := wait(ctx, alarmID, told, waits); err != nil {
 			return err
 		}
-		defer channel.Close()
-		answer, err := hotsparev1.NewAlarmFeedServiceClient(channel).SendTestAlarm(withToken(ctx, member.token), request)
-		if err != nil {
-			return err
-		}
-		say("tested alarm_id=%s number=%d", request.AlarmId, answer.Number)
-		return nil
-	})
+	}
+}
+
+func sendTest(ctx context.Context, to receiver, alarmID string) (*hotsparev1.SendTestAlarmResponse, error) {
+	channel, err := connect(to.address)
+	if err != nil {
+		return nil, err
+	}
+	defer channel.Close()
+	ctx, cancel := context.WithTimeout(withToken(ctx, to.token), publishDeadline)
+	defer cancel()
+	request := &hotsparev1.SendTestAlarmRequest{AlarmId: alarmID, Text: "Test by the example"}
+	return hotsparev1.NewAlarmFeedServiceClient(channel).SendTestAlarm(ctx, request)
+}
+
+// wait waits until the next attempt, and tells that it does.
+func wait(ctx context.Context, alarmID string, told *refusal, waits *pauses) error {
+	length := waits.after(told)
+	say("waiting alarm_id=%s code=%s reason=%s seconds=%.2f", alarmID, told.codeName(), told.reason, length.Seconds())
+	if told.needsMending() {
+		// Here stands what wakes somebody.
+		fmt.Fprintf(os.Stderr, "%s: %s\n", alarmID, told.message)
+	}
+	return pause(ctx, length)
+}
+
+func sayRefused(alarmID string, told *refusal) {
+	say("refused alarm_id=%s code=%s reason=%s", alarmID, told.codeName(), told.reason)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math/rand"
 	"time"
@@ -15,6 +14,8 @@ import (
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = 5 * time.Second
+	// mendingPause: while somebody has to mend something, trying oftener only makes load.
+	mendingPause = time.Minute
 )
 
 // refusal is a failed call, by what a program may decide on; the text of an error is for people, and may change.
@@ -57,7 +58,7 @@ func (r *refusal) codeName() string {
 	return code.Code(r.code).String()
 }
 
-// passes tells whether the same call may succeed later. A reason that is not known here is taken by its code.
+// passes tells whether the same call may succeed soon. A reason that is not known here is taken by its code.
 func (r *refusal) passes() bool {
 	switch r.code {
 	case codes.Unavailable, codes.DeadlineExceeded:
@@ -70,37 +71,41 @@ func (r *refusal) passes() bool {
 	}
 }
 
-// untilAnswered makes a call again and again until it is answered, or refused for good. Only for calls that may be made
-// twice: their comment in the protos says "Idempotent".
-func untilAnswered(ctx context.Context, alarmID string, call func(context.Context) error) error {
-	next := firstPause
-	for {
-		attempt, cancel := context.WithTimeout(ctx, publishDeadline)
-		err := call(attempt)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		told := read(err)
-		if !told.passes() {
-			say("refused alarm_id=%s code=%s reason=%s", alarmID, told.codeName(), told.reason)
-			return told
-		}
-		wait := next
-		if told.retryDelay != nil {
-			wait = *told.retryDelay
-		}
-		// Some longer than others: what came to a stop together should not come back in one moment.
-		wait += time.Duration(rand.Int63n(int64(wait)/5 + 1))
-		say("waiting alarm_id=%s code=%s reason=%s seconds=%.2f", alarmID, told.codeName(), told.reason, wait.Seconds())
-		if err := pause(ctx, wait); err != nil {
-			return err
-		}
-		if next *= 2; next > longestPause {
-			next = longestPause
-		}
+// needsMending tells whether somebody has to mend something first: a key, a token, a subscription, a setting.
+func (r *refusal) needsMending() bool {
+	switch r.code {
+	case codes.Unauthenticated, codes.PermissionDenied, codes.NotFound, codes.FailedPrecondition:
+		return true
+	default:
+		return false
 	}
+}
+
+// pauses are those between attempts; they grow with each failure in a row.
+type pauses struct {
+	next time.Duration
+}
+
+// reset says that it worked again.
+func (p *pauses) reset() {
+	p.next = 0
+}
+
+// after is how long to wait until the next attempt: no less than the server asked for.
+func (p *pauses) after(told *refusal) time.Duration {
+	if p.next == 0 {
+		p.next = firstPause
+	}
+	wait := p.next
+	if p.next *= 2; p.next > longestPause {
+		p.next = longestPause
+	}
+	if told.needsMending() {
+		wait = mendingPause
+	}
+	if told.retryDelay != nil && *told.retryDelay > wait {
+		wait = *told.retryDelay
+	}
+	// Some longer than others: what came to a stop together should not come back in one moment.
+	return wait + time.Duration(rand.Int63n(int64(wait)/5+1))
 }

@@ -74,6 +74,7 @@ async function expectRefusal(call, make) {
   }
 }
 
+/** The commands. Those that send something return whether all of it was taken. */
 const COMMANDS = {
   publish: (number) => publish(number ?? 1),
   follow: (number) => new Follower(number ?? 0).run(),
@@ -88,7 +89,8 @@ if (!Object.hasOwn(COMMANDS, name ?? '')) {
   process.exit(2);
 }
 try {
-  await COMMANDS[name](number === undefined ? undefined : Number(number));
+  const taken = await COMMANDS[name](number === undefined ? undefined : Number(number));
+  process.exitCode = taken === false ? 1 : 0;
 } catch (error) {
   // What gRPC says for people; of a defect of this program also where it is.
   console.error(error.details ?? error.stack);

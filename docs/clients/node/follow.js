@@ -3,9 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { AlarmFeedService, clientOf, receivers, say, setting } from './connection.js';
-import { read } from './refusals.js';
+import { Pauses, read } from './refusals.js';
 
-const PAUSE = 1; // seconds before a stream that ended is opened again
 const WINDOW = 100; // alarms that may be on their way without an acknowledgement
 
 /**
@@ -24,37 +23,45 @@ export class Follower {
 
   /** Follow until `count` different alarms have come; with 0 for ever. */
   async run() {
-    await Promise.all(receivers().map((receiver) => this.#keepOpen(receiver)));
+    try {
+      await Promise.all(receivers().map((receiver) => this.#keepOpen(receiver)));
+    } finally {
+      this.#end(); // where one of them failed, the others are to end too: open streams keep the process alive
+    }
   }
 
   async #keepOpen(receiver) {
     const client = clientOf(AlarmFeedService, receiver.address);
+    const pauses = new Pauses();
     try {
       while (!this.#isDone) {
+        let refusal = {};
         try {
-          await this.#read(client, receiver);
+          await this.#read(client, receiver, pauses);
         } catch (error) {
-          const { code, reason, passes } = read(error);
-          say('lost', { receiver: receiver.address, code, reason });
-          if (!passes) {
-            // A wrong token, a subscription that is none: waiting does not mend it. Nor should this fight for the
-            // subscription with another program that took it (STREAM_SUPERSEDED).
+          refusal = read(error);
+          tellLoss(receiver, refusal);
+          if (refusal.reason === 'STREAM_SUPERSEDED') {
+            // Somebody else uses the subscription: two that open it would take it from each other for ever.
             throw error;
           }
         }
-        await this.#pause();
+        // All other errors are of this receiver alone; even a wrong token may be mended while the program runs.
+        await this.#pause(pauses.after(refusal));
       }
     } finally {
       client.close();
     }
   }
 
-  async #read(client, receiver) {
+  async #read(client, receiver, pauses) {
     const call = client.StreamAlarms(receiver.feed);
+    call.on('error', () => {}); // the loop throws it; this is for one that comes after the loop was left
     this.#open.add(call);
     try {
       call.write({ open: { subscription: setting('HOTSPARE_SUBSCRIPTION'), window: WINDOW } });
       for await (const response of call) {
+        pauses.reset();
         switch (response.frame) {
           case 'state':
             say('state', { receiver: receiver.address, working: response.state.working, epoch: response.state.epoch });
@@ -67,6 +74,7 @@ export class Follower {
       }
     } finally {
       this.#open.delete(call);
+      call.cancel(); // for a loop that was left early; nothing where the call has ended
     }
   }
 
@@ -111,7 +119,15 @@ export class Follower {
     return this.#done.signal.aborted;
   }
 
-  async #pause() {
-    await sleep(PAUSE * 1000, undefined, { signal: this.#done.signal }).catch(() => {});
+  async #pause(seconds) {
+    await sleep(seconds * 1000, undefined, { signal: this.#done.signal }).catch(() => {});
+  }
+}
+
+function tellLoss(receiver, { code, reason, needsMending, message }) {
+  say('lost', { receiver: receiver.address, code, reason });
+  if (needsMending) {
+    // Here stands what wakes somebody: a receiver without its subscriber can't take over.
+    console.error(`${receiver.address}: ${message}`);
   }
 }

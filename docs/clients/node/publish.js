@@ -1,9 +1,10 @@
 // A device: publishes alarms at the cloud, each until it is answered. And the test alarm of a receiver.
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { AlarmFeedService, AlarmService, clientOf, device, receivers, say, setting, unary } from './connection.js';
-import { read, untilAnswered } from './refusals.js';
+import { Pauses, read } from './refusals.js';
 
 const DEADLINE = 10; // seconds for one attempt, as the comment of both calls says
 
@@ -31,52 +32,101 @@ function newAlarm(zone) {
   };
 }
 
-/** Publish alarms one after the other: the next goes when the one before is answered, so their order is kept. */
+/**
+ * Publish alarms one after the other: the next goes when the one before is answered, so their order is kept. Returns
+ * whether all were taken.
+ */
 export async function publish(count) {
   const client = clientOf(AlarmService, setting('HOTSPARE_CLOUD'));
+  let refused = 0;
   try {
     for (let zone = 1; zone <= count; zone += 1) {
       const alarm = newAlarm(zone);
       // A real device writes the alarm to its disk here, and takes it from there after a restart.
-      const request = { submission: { alarm } };
-      const attempt = () => unary(client, 'PublishAlarm', request, device(), DEADLINE);
-      const { receipt } = await send(alarm.alarm_id, attempt);
+      if (!(await publishOne(client, alarm))) {
+        refused += 1; // and on with the next: it must not hold up those behind it
+      }
+    }
+  } finally {
+    client.close();
+  }
+  return refused === 0;
+}
+
+/** Publish an alarm until it is answered; returns whether it was taken. */
+async function publishOne(client, alarm) {
+  const request = { submission: { alarm } };
+  const pauses = new Pauses();
+  for (;;) {
+    // The key is read for each attempt, so that one that was replaced counts without a restart.
+    const credentials = device();
+    try {
+      const { receipt } = await unary(client, 'PublishAlarm', request, credentials, DEADLINE);
       say('published', {
         alarm_id: alarm.alarm_id,
         sequence: receipt.account_sequence,
         duplicate: receipt.duplicate,
       });
+      return true;
+    } catch (error) {
+      const refusal = read(error);
+      if (refusal.reason === 'FIELD_INVALID') {
+        // The alarm itself is wrong. Nothing else is final: keys, servers and networks get mended, and then somebody
+        // needs this alarm.
+        tellRefused(alarm.alarm_id, refusal);
+        return false;
+      }
+      await wait(alarm.alarm_id, refusal, pauses);
     }
+  }
+}
+
+/**
+ * Send a test alarm the whole way; returns whether it was taken. Any member of the group takes it; one that is away is
+ * passed over.
+ */
+export async function test() {
+  // An id for each of them: a test is known again only at the receiver that was asked for it.
+  const asked = receivers().map((receiver) => ({ receiver, alarmId: newAlarmId() }));
+  const pauses = new Pauses();
+  for (let turn = 0; ; turn += 1) {
+    const { receiver, alarmId } = asked[turn % asked.length];
+    try {
+      const { number } = await sendTest(receiver, alarmId);
+      say('tested', { alarm_id: alarmId, number });
+      return true;
+    } catch (error) {
+      const refusal = read(error);
+      if (!refusal.passes) {
+        tellRefused(alarmId, refusal);
+        return false;
+      }
+      await wait(alarmId, refusal, pauses);
+    }
+  }
+}
+
+async function sendTest(receiver, alarmId) {
+  const client = clientOf(AlarmFeedService, receiver.address);
+  const request = { alarm_id: alarmId, text: 'Test by the example' };
+  try {
+    return await unary(client, 'SendTestAlarm', request, receiver.feed, DEADLINE);
   } finally {
     client.close();
   }
 }
 
-/** Send a test alarm the whole way. Any member of the group takes it; one that is away is passed over. */
-export async function test() {
-  const request = { alarm_id: newAlarmId(), text: 'Test by the example' };
-  const members = receivers().map((receiver) => [receiver, clientOf(AlarmFeedService, receiver.address)]);
-  let attempts = 0;
-  const attempt = () => {
-    const [receiver, client] = members[attempts++ % members.length];
-    return unary(client, 'SendTestAlarm', request, receiver.feed, DEADLINE);
-  };
-  try {
-    const answer = await send(request.alarm_id, attempt);
-    say('tested', { alarm_id: request.alarm_id, number: answer.number });
-  } finally {
-    members.forEach(([, client]) => client.close());
+async function wait(alarmId, refusal, pauses) {
+  const { code, reason, needsMending, message } = refusal;
+  const seconds = pauses.after(refusal);
+  say('waiting', { alarm_id: alarmId, code, reason, seconds: seconds.toFixed(1) });
+  if (needsMending) {
+    console.error(`${alarmId}: ${message}`); // here stands what wakes somebody
   }
+  await sleep(seconds * 1000);
 }
 
-async function send(alarmId, attempt) {
-  try {
-    return await untilAnswered(attempt, ({ code, reason }, seconds) => {
-      say('waiting', { alarm_id: alarmId, code, reason, seconds: seconds.toFixed(1) });
-    });
-  } catch (error) {
-    const { code, reason } = read(error);
-    say('refused', { alarm_id: alarmId, code, reason });
-    throw error;
-  }
+function tellRefused(alarmId, { code, reason, message }) {
+  say('refused', { alarm_id: alarmId, code, reason });
+  console.error(`${alarmId}: ${message}`);
 }

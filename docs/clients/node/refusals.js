@@ -1,24 +1,25 @@
 // Why a call failed, and whether and when to try it again.
 
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { grpc, readStatus } from './connection.js';
 
 const FIRST_PAUSE = 0.2;
 const LONGEST_PAUSE = 5;
+const MENDING_PAUSE = 60; // while somebody has to mend something, trying oftener only makes load
 
 /**
  * Read a failed call by what a program may decide on; the text of an error is for people, and may change.
  *
  * `code` is the canonical name; `reason` that of the contract (`-`: none, so the error is of gRPC itself); `metadata` holds
  * the changing parts of the message; `retryDelay` the seconds to wait, undefined where the server did not say;
- * `passes` tells whether the same call may succeed later.
+ * `passes` tells whether the same call may succeed soon; `needsMending` whether somebody has to mend something first: a
+ * key, a token, a subscription, a setting.
  */
 export function read(error) {
   if (grpc.status[error.code] === undefined) {
     throw error; // no failed call: a defect of this program
   }
-  const refusal = { code: grpc.status[error.code], reason: '-', metadata: {}, retryDelay: undefined };
+  const code = grpc.status[error.code];
+  const refusal = { code, reason: '-', metadata: {}, retryDelay: undefined, message: error.details };
   for (const bytes of error.metadata?.get('grpc-status-details-bin') ?? []) {
     for (const detail of readStatus(bytes).details) {
       switch (detail['@type']) {
@@ -34,7 +35,7 @@ export function read(error) {
       }
     }
   }
-  return { ...refusal, passes: passes(refusal) };
+  return { ...refusal, passes: passes(refusal), needsMending: needsMending(refusal) };
 }
 
 function passes({ code, retryDelay }) {
@@ -50,24 +51,24 @@ function passes({ code, retryDelay }) {
   }
 }
 
-/**
- * Make a call again and again until it is answered; `waiting` is told of each failure that passes. Only for calls that may
- * be made twice: their comment in the protos says "Idempotent". Throws when waiting does not help.
- */
-export async function untilAnswered(call, waiting) {
-  for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
-    let refusal;
-    try {
-      return await call();
-    } catch (error) {
-      refusal = read(error);
-      if (!refusal.passes) {
-        throw error;
-      }
-    }
+function needsMending({ code }) {
+  return ['UNAUTHENTICATED', 'PERMISSION_DENIED', 'NOT_FOUND', 'FAILED_PRECONDITION'].includes(code);
+}
+
+/** The pauses between attempts; they grow with each failure in a row. */
+export class Pauses {
+  #next = FIRST_PAUSE;
+
+  /** It worked again. */
+  reset() {
+    this.#next = FIRST_PAUSE;
+  }
+
+  /** Seconds until the next attempt: no fewer than the server asked for. */
+  after({ needsMending, retryDelay = 0 }) {
+    const seconds = Math.max(needsMending ? MENDING_PAUSE : this.#next, retryDelay);
+    this.#next = Math.min(2 * this.#next, LONGEST_PAUSE);
     // Some longer than others: what came to a stop together should not come back in one moment.
-    const seconds = (refusal.retryDelay ?? pause) * (1 + Math.random() / 5);
-    waiting(refusal, seconds);
-    await sleep(seconds * 1000);
+    return seconds * (1 + Math.random() / 5);
   }
 }

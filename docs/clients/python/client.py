@@ -60,19 +60,20 @@ def show_refusal(call: str, error: grpc.aio.AioRpcError) -> None:
     say("error", call=call, code=refusal.code.name, reason=refusal.reason, **told)
 
 
-async def run(command: str, number: int | None) -> None:
-    """Carry out a command."""
+async def run(command: str, number: int | None) -> bool:
+    """Carry out a command; returns whether all that it should send was taken."""
     match command:
         case "publish":
-            await publish(1 if number is None else number)
+            return await publish(1 if number is None else number)
         case "follow":
             await Follower(number or 0).run()
         case "members":
             await Watcher(number or 0).run()
         case "test":
-            await test()
+            return await test()
         case _:
             await show_refusals()
+    return True
 
 
 def main() -> int:
@@ -82,13 +83,12 @@ def main() -> int:
     arguments.add_argument("number", nargs="?", type=int, help="alarms to publish or to wait for; moves to wait for")
     chosen = arguments.parse_args()
     try:
-        asyncio.run(run(chosen.command, chosen.number))
+        return 0 if asyncio.run(run(chosen.command, chosen.number)) else 1
     except grpc.aio.AioRpcError as error:
         print(f"{error.code().name}: {error.details()}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -4,19 +4,18 @@ from __future__ import annotations  # the types of asynchronous stubs are there 
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 
 import grpc
 from hotspare.v1 import alarm_feed_service_pb2, alarm_feed_service_pb2_grpc
 
 from connection import Receiver, channel_to, receivers, say, setting
-from refusals import read
+from refusals import Pauses, Refusal, read
 
 Request = alarm_feed_service_pb2.StreamAlarmsRequest
 Cursors = asyncio.Queue[int | None]
 
-PAUSE = 1.0
-"""Seconds before a stream that ended is opened again."""
 WINDOW = 100
 """Alarms that may be on their way without an acknowledgement."""
 
@@ -34,31 +33,48 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until `count` different alarms have come; without a count for ever."""
-        await asyncio.gather(*(self._keep_open(receiver) for receiver in receivers()))
+        try:
+            await asyncio.gather(*(self._keep_open(receiver) for receiver in receivers()))
+        finally:
+            self._end()  # where one of them failed, the others are to end too
 
     async def _keep_open(self, receiver: Receiver) -> None:
+        pauses = Pauses()
         async with channel_to(receiver.address) as channel:
             service = alarm_feed_service_pb2_grpc.AlarmFeedServiceStub(channel)
             while not self._done.is_set():
+                refusal = Refusal(grpc.StatusCode.OK)
                 cursors: Cursors = asyncio.Queue()
                 self._open.add(cursors)
                 try:
-                    await self._read(service, receiver, cursors)
+                    await self._read(service, receiver, cursors, pauses)
                 except grpc.aio.AioRpcError as error:
                     refusal = read(error)
-                    say("lost", receiver=receiver.address, code=refusal.code.name, reason=refusal.reason)
-                    if not refusal.passes:
-                        # A wrong token, a subscription that is none: waiting does not mend it. Nor should this fight
-                        # for the subscription with another program that took it (STREAM_SUPERSEDED).
+                    self._tell_loss(receiver, refusal)
+                    if refusal.reason == "STREAM_SUPERSEDED":
+                        # Somebody else uses the subscription: two that open it would take it from each other for ever.
                         raise
                 finally:
                     self._open.discard(cursors)
-                await self._pause()
+                    cursors.put_nowait(None)  # else what sends this stream's requests would wait for ever
+                # All other errors are of this receiver alone; even a wrong token may be mended while the program runs.
+                await self._pause(pauses.after(refusal))
+
+    def _tell_loss(self, receiver: Receiver, refusal: Refusal) -> None:
+        say("lost", receiver=receiver.address, code=refusal.code.name, reason=refusal.reason)
+        if refusal.needs_mending:
+            # Here stands what wakes somebody: a receiver without its subscriber can't take over.
+            print(f"{receiver.address}: {refusal.message}", file=sys.stderr)
 
     async def _read(
-        self, service: alarm_feed_service_pb2_grpc.AlarmFeedServiceAsyncStub, receiver: Receiver, cursors: Cursors
+        self,
+        service: alarm_feed_service_pb2_grpc.AlarmFeedServiceAsyncStub,
+        receiver: Receiver,
+        cursors: Cursors,
+        pauses: Pauses,
     ) -> None:
         async for response in service.StreamAlarms(_requests(cursors), metadata=receiver.feed):
+            pauses.reset()
             match response.WhichOneof("frame"):
                 case "state":
                     say("state", receiver=receiver.address, working=response.state.working, epoch=response.state.epoch)
@@ -94,9 +110,9 @@ class Follower:
         for cursors in self._open:
             cursors.put_nowait(None)
 
-    async def _pause(self) -> None:
+    async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._done.wait(), PAUSE)
+            await asyncio.wait_for(self._done.wait(), seconds)
 
 
 async def _requests(cursors: Cursors) -> AsyncIterator[Request]:

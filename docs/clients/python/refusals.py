@@ -1,18 +1,16 @@
 """Why a call failed, and whether and when to try it again."""
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
 
-T = TypeVar("T")
-
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+MENDING_PAUSE = 60.0
+"""Seconds. While somebody has to mend something, trying oftener only makes load."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +24,43 @@ class Refusal:
     """The changing parts of the message, under the keys that errors.proto names."""
     retry_delay: float | None = None
     """Seconds to wait before trying again. None: the server did not say."""
+    message: str = ""
 
     @property
     def passes(self) -> bool:
-        """Whether the same call may succeed later. A reason that is not known here is taken by its code."""
+        """Whether the same call may succeed soon. A reason that is not known here is taken by its code."""
         if self.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             # A full disk passes, and its RetryInfo says so; a message that is too long stays so.
             return self.retry_delay is not None
         return self.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+    @property
+    def needs_mending(self) -> bool:
+        """Whether somebody has to mend something first: a key, a token, a subscription, a setting."""
+        return self.code in (
+            grpc.StatusCode.UNAUTHENTICATED,
+            grpc.StatusCode.PERMISSION_DENIED,
+            grpc.StatusCode.NOT_FOUND,
+            grpc.StatusCode.FAILED_PRECONDITION,
+        )
+
+
+class Pauses:
+    """The pauses between attempts; they grow with each failure in a row."""
+
+    def __init__(self) -> None:
+        self._next = FIRST_PAUSE
+
+    def reset(self) -> None:
+        """It worked again."""
+        self._next = FIRST_PAUSE
+
+    def after(self, refusal: Refusal) -> float:
+        """Seconds until the next attempt: no fewer than the server asked for."""
+        seconds = MENDING_PAUSE if refusal.needs_mending else self._next
+        self._next = min(2 * self._next, LONGEST_PAUSE)
+        # Some longer than others: what came to a stop together should not come back in one moment.
+        return max(seconds, refusal.retry_delay or 0.0) * random.uniform(1.0, 1.2)
 
 
 def read(error: grpc.aio.AioRpcError) -> Refusal:
@@ -48,31 +75,7 @@ def read(error: grpc.aio.AioRpcError) -> Refusal:
             case "google.rpc.RetryInfo":
                 retry = error_details_pb2.RetryInfo.FromString(detail.value)
                 retry_delay = retry.retry_delay.ToTimedelta().total_seconds()
-    return Refusal(error.code(), reason, metadata, retry_delay)
-
-
-async def until_answered(call: Callable[[], Awaitable[T]], waiting: Callable[[Refusal, float], None]) -> T:
-    """Make a call again and again until it is answered; `waiting` is told of each failure that passes.
-
-    Only for calls that may be made twice: their comment in the protos says "Idempotent".
-
-    Raises:
-        grpc.aio.AioRpcError: waiting does not help.
-    """
-    pause = FIRST_PAUSE
-    while True:
-        try:
-            return await call()
-        except grpc.aio.AioRpcError as error:
-            refusal = read(error)
-            if not refusal.passes:
-                raise
-        seconds = pause if refusal.retry_delay is None else refusal.retry_delay
-        # Some longer than others: what came to a stop together should not come back in one moment.
-        seconds *= random.uniform(1.0, 1.2)
-        waiting(refusal, seconds)
-        await asyncio.sleep(seconds)
-        pause = min(2 * pause, LONGEST_PAUSE)
+    return Refusal(error.code(), reason, metadata, retry_delay, error.details() or "")
 
 
 def _details(error: grpc.aio.AioRpcError) -> Iterable[Any]:

@@ -3,14 +3,22 @@
 How such a client is started, and what it prints, is the same for all: docs/clients/README.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import grpc
 from google.protobuf import json_format
+from grpc_status import rpc_status
 
+from hotspare.v1 import alarm_service_pb2, alarm_service_pb2_grpc
 from hotspare.v1.role_service_pb2 import ListMembersResponse
+from hotspare_model.errors import field_invalid
+from hotspare_rpc.errors import to_status
 from tests.acceptance.harness.certificates import Authority
 from tests.acceptance.harness.polling import until
 from tests.acceptance.harness.process import Server
@@ -114,9 +122,9 @@ class LiveSystem:
             cloud = (*cloud, "--cloud-ca-file", self._authority.file)
         self.cli(role, "settings", "set", *cloud, "--arc-key-file", self.system.arc_key, "--name", receiver.name)
         self.cli(role, "output", "add", SUBSCRIPTION, "--kind", "stream", "--subscription", SUBSCRIPTION)
-        feed = ("--role", "feed", "--subscription", SUBSCRIPTION, "--out", self._token(role, "feed"))
+        feed = ("--role", "feed", "--subscription", SUBSCRIPTION, "--out", self.token(role, "feed"))
         self.cli(role, "token", "create", "software", *feed)
-        self.cli(role, "token", "create", "screen", "--role", "viewer", "--out", self._token(role, "viewer"))
+        self.cli(role, "token", "create", "screen", "--role", "viewer", "--out", self.token(role, "viewer"))
         self.cli(role, "enable", "--role", role)
 
     def _certificate(self, name: str) -> tuple[str, ...]:
@@ -125,7 +133,8 @@ class LiveSystem:
         cert, key = self._authority.issue(name)
         return ("--tls-cert", str(cert), "--tls-key", str(key))
 
-    def _token(self, role: str, kind: str) -> Path:
+    def token(self, role: str, kind: str) -> Path:
+        """The file for a token of that receiver."""
         return self._folder / f"{role}.{kind}.token"
 
     def cli(self, role: str, *words: str | Path) -> str:
@@ -142,8 +151,8 @@ class LiveSystem:
             "HOTSPARE_DEVICE_ID": DEVICE,
             "HOTSPARE_DEVICE_KEY_FILE": str(self._folder / f"{DEVICE}.key"),
             "HOTSPARE_RECEIVERS": ",".join(receivers),
-            "HOTSPARE_FEED_TOKEN_FILES": ",".join(str(self._token(role, "feed")) for role in ROLES),
-            "HOTSPARE_VIEWER_TOKEN_FILES": ",".join(str(self._token(role, "viewer")) for role in ROLES),
+            "HOTSPARE_FEED_TOKEN_FILES": ",".join(str(self.token(role, "feed")) for role in ROLES),
+            "HOTSPARE_VIEWER_TOKEN_FILES": ",".join(str(self.token(role, "viewer")) for role in ROLES),
             "HOTSPARE_SUBSCRIPTION": SUBSCRIPTION,
         }
         if self._authority is not None:
@@ -221,7 +230,8 @@ def tries_again(live: LiveSystem) -> None:
 
 
 def reads_reasons(live: LiveSystem) -> None:
-    """S1: what can't be mended by waiting ends the client at once, with the reason that the contract names."""
+    """S1: the client decides by the reason that the contract names. An alarm is given up only for what is wrong with
+    itself; a receiver that refuses a subscriber is no reason to leave the others."""
     client = live.client("errors")
     client.ends()
     errors = [line.values for line in client.told("error")]
@@ -230,12 +240,81 @@ def reads_reasons(live: LiveSystem) -> None:
         {"call": "GetAlarm", "code": "NOT_FOUND", "reason": "RESOURCE_NOT_FOUND", "kind": "alarm"},
         {"call": "WatchMembers", "code": "UNAUTHENTICATED", "reason": "INVALID_CREDENTIALS"},
     ]
+    _keeps_an_alarm(live)
+    _keeps_following(live)
+
+
+def _keeps_an_alarm(live: LiveSystem) -> None:
+    """A2: a key that is wrong today may be right tomorrow; an error without a reason says nothing of the alarm."""
     other = live.system.folder / "other.key"
     other.write_text("hsd_" + "A" * 43 + "\n")
-    refused = live.client("publish", "1", HOTSPARE_DEVICE_KEY_FILE=str(other))
-    refused.ends(1)
-    (line,) = refused.told("refused")
-    assert (line.values["code"], line.values["reason"]) == ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
+    unknown = live.client("publish", "1", HOTSPARE_DEVICE_KEY_FILE=str(other))
+    waiting = unknown.tells("waiting", code="UNAUTHENTICATED", reason="INVALID_CREDENTIALS")
+    assert float(waiting.values["seconds"]) >= 60
+    unknown.kill()
+
+    with _capricious_cloud() as (address, asked):
+        publisher = live.client("publish", "2", HOTSPARE_CLOUD=address, HOTSPARE_TLS_CA="")
+        done = published(publisher.ends(1))
+    (refused,), (waiting,) = publisher.told("refused"), publisher.told("waiting")
+    assert (refused.values["code"], refused.values["reason"]) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert (waiting.values["code"], waiting.values["reason"]) == ("CANCELLED", "-")
+    assert asked == [refused.values["alarm_id"], waiting.values["alarm_id"], done[0][0]]
+    assert asked[1] == asked[2]
+
+
+def _keeps_following(live: LiveSystem) -> None:
+    """A wrong token at one receiver leaves the streams to the others as they are; only who is told that somebody
+    else took the subscription ends."""
+    spare = live.system.receivers["spare1"].grpc
+    none, feed, viewer = (live.token("spare1", kind) for kind in ("none", "feed", "viewer"))
+    none.write_text("none\n")
+    first = live.client(
+        "follow",
+        HOTSPARE_RECEIVERS=f"{spare},{spare}",
+        HOTSPARE_FEED_TOKEN_FILES=f"{none},{feed}",
+        HOTSPARE_VIEWER_TOKEN_FILES=f"{viewer},{viewer}",
+    )
+    first.tells("lost", receiver=spare, code="UNAUTHENTICATED", reason="INVALID_CREDENTIALS")
+    first.tells("state", receiver=spare)
+    second = live.client("follow")
+    first.tells("lost", receiver=spare, code="ABORTED", reason="STREAM_SUPERSEDED")
+    first.ends(1)
+    second.kill()
+
+
+class _Capricious(alarm_service_pb2_grpc.AlarmServiceServicer):
+    """A cloud that refuses the first alarm for good, ends the next call as a proxy may, and takes what comes then."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def PublishAlarm(
+        self, request: alarm_service_pb2.PublishAlarmRequest, context: Any
+    ) -> alarm_service_pb2.PublishAlarmResponse:
+        """Answer by how many came before."""
+        alarm_id = request.submission.alarm.alarm_id
+        self.asked.append(alarm_id)
+        if len(self.asked) == 1:
+            context.abort_with_status(rpc_status.to_status(to_status(field_invalid("alarm", "is not wanted here"))))
+        if len(self.asked) == 2:
+            context.abort(grpc.StatusCode.CANCELLED, "by something between")
+        receipt = alarm_service_pb2.AlarmReceipt(alarm_id=alarm_id, account_sequence=1)
+        return alarm_service_pb2.PublishAlarmResponse(receipt=receipt)
+
+
+@contextmanager
+def _capricious_cloud() -> Iterator[tuple[str, list[str]]]:
+    """Its address, without TLS, and the ids of the alarms that it was asked to take."""
+    service = _Capricious()
+    server = grpc.server(ThreadPoolExecutor(max_workers=1))
+    alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}", service.asked
+    finally:
+        server.stop(None).wait()
 
 
 def _is_healthy(live: LiveSystem, role: str) -> bool:

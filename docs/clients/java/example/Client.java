@@ -31,8 +31,9 @@ public final class Client {
   private static int run(String[] arguments) throws InterruptedException {
     try {
       int number = number(arguments);
+      boolean taken = true;
       switch (arguments[0]) {
-        case "publish" -> Publisher.publish(arguments.length == 1 ? 1 : number);
+        case "publish" -> taken = Publisher.publish(arguments.length == 1 ? 1 : number);
         case "follow" -> {
           Throwable failure = new Follower(number).run();
           if (failure != null) {
@@ -40,11 +41,11 @@ public final class Client {
           }
         }
         case "members" -> new Watcher(number).run();
-        case "test" -> Publisher.test();
+        case "test" -> taken = Publisher.test();
         case "errors" -> showRefusals();
         default -> throw new IllegalArgumentException(arguments[0]);
       }
-      return 0;
+      return taken ? 0 : 1;
     } catch (IllegalArgumentException wrong) {
       System.err.println(USAGE);
       return 2;

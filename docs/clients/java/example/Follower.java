@@ -17,6 +17,7 @@ import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -24,8 +25,6 @@ import java.util.concurrent.TimeUnit;
  * Only the one that works sends alarms; but one whose stream is missing is not healthy, and could not take over.
  */
 final class Follower {
-  /** Before a stream that ended is opened again. */
-  private static final long REOPEN_PAUSE_MILLIS = 1000;
   /** Alarms that may be on their way without an acknowledgement. */
   private static final int WINDOW = 100;
 
@@ -42,7 +41,7 @@ final class Follower {
     this.count = count;
   }
 
-  /** Returns the error that ended it, where it was one that does not pass. */
+  /** Returns the error that ended it, where there was one. */
   Throwable run() throws IOException, InterruptedException {
     for (Settings.Receiver receiver : Settings.receivers("HOTSPARE_FEED_TOKEN_FILES")) {
       subscriptions.add(new Subscription(receiver));
@@ -81,7 +80,9 @@ final class Follower {
   private final class Subscription implements StreamObserver<StreamAlarmsResponse> {
     private final Settings.Receiver receiver;
     private final ManagedChannel channel;
+    private final Pauses pauses = new Pauses();
     private StreamObserver<StreamAlarmsRequest> requests;
+    private ScheduledFuture<?> reopening;
     private boolean closed;
 
     Subscription(Settings.Receiver receiver) throws IOException {
@@ -90,7 +91,7 @@ final class Follower {
     }
 
     synchronized void open() {
-      requests = null;
+      reopening = null;
       if (closed) {
         stop();
         return;
@@ -104,10 +105,15 @@ final class Follower {
     }
 
     synchronized void close() {
-      if (!closed && requests != null) {
-        requests.onCompleted();
+      if (closed) {
+        return;
       }
       closed = true;
+      if (requests != null) {
+        requests.onCompleted();
+      } else if (reopening != null && reopening.cancel(false)) {
+        stop();
+      }
     }
 
     private void stop() {
@@ -126,6 +132,7 @@ final class Follower {
 
     @Override
     public void onNext(StreamAlarmsResponse response) {
+      pauses.reset();
       switch (response.getFrameCase()) {
         case STATE ->
             say(
@@ -145,24 +152,38 @@ final class Follower {
 
     @Override
     public void onError(Throwable error) {
+      forget();
       Refusal refusal = Refusal.read(error);
       say("lost receiver=%s %s", receiver.address(), refusal.words());
-      // A wrong token, a subscription that is none: waiting does not mend it. Nor does it where somebody else uses the
-      // subscription (STREAM_SUPERSEDED): two that open it would take it from each other for ever.
-      if (!refusal.passes()) {
+      if (refusal.needsMending()) {
+        // Here stands what wakes somebody: a receiver without its subscriber can't take over.
+        System.err.println(receiver.address() + ": " + refusal.message());
+      }
+      // Somebody else uses the subscription: two that open it would take it from each other for ever. All other errors
+      // are of this receiver alone; even a wrong token may be mended while the program runs.
+      if (refusal.reason().equals("STREAM_SUPERSEDED")) {
         end(error);
       }
-      reopen();
+      reopen(refusal);
     }
 
     @Override
     public void onCompleted() {
-      reopen();
+      forget();
+      reopen(Refusal.NONE);
     }
 
-    private synchronized void reopen() {
+    /** The stream has ended: nothing more can be sent in it. */
+    private synchronized void forget() {
       requests = null;
-      clock.schedule(this::open, closed ? 0 : REOPEN_PAUSE_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    private synchronized void reopen(Refusal refusal) {
+      if (closed) {
+        stop();
+      } else {
+        reopening = clock.schedule(this::open, pauses.after(refusal), TimeUnit.MILLISECONDS);
+      }
     }
   }
 }

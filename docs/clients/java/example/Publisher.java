@@ -17,11 +17,9 @@ import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.security.SecureRandom;
-import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.UUID;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
 /** A device: publishes alarms at the cloud, each until it is answered. And the test alarm of a receiver. */
@@ -29,16 +27,9 @@ final class Publisher {
   /** For one attempt, as the comment of both calls says. */
   static final int DEADLINE_SECONDS = 10;
 
-  private static final Duration FIRST_PAUSE = Duration.ofMillis(200);
-  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
   private static final SecureRandom RANDOM = new SecureRandom();
 
   private Publisher() {}
-
-  /** One attempt of a call. */
-  interface Call<T> {
-    T attempt() throws IOException;
-  }
 
   /** A UUIDv7: milliseconds since 1970 in front, then random bits. */
   static String newAlarmId() {
@@ -47,48 +38,87 @@ final class Publisher {
     return new UUID(high, low).toString();
   }
 
-  /** Publishes alarms one after the other: the next goes when the one before is answered, so their order is kept. */
-  static void publish(int count) throws IOException, InterruptedException {
+  /**
+   * Publishes alarms one after the other: the next goes when the one before is answered, so their order is kept.
+   * Returns whether all were taken.
+   */
+  static boolean publish(int count) throws IOException, InterruptedException {
     ManagedChannel channel = Settings.connect(Settings.setting("HOTSPARE_CLOUD"));
+    boolean allTaken = true;
     try {
-      var service = AlarmServiceGrpc.newBlockingStub(channel).withInterceptors(Settings.device());
       for (int zone = 1; zone <= count; zone++) {
-        // A real device writes the alarm to its disk here, and takes it from there after a restart.
-        Alarm alarm = newAlarm(zone);
-        PublishAlarmRequest request =
-            PublishAlarmRequest.newBuilder().setSubmission(AlarmSubmission.newBuilder().setAlarm(alarm)).build();
-        AlarmReceipt receipt =
-            untilAnswered(
-                    alarm.getAlarmId(),
-                    () -> {
-                      // gRPC for Java backs off for up to two minutes where it could not connect; we do that ourselves.
-                      channel.resetConnectBackoff();
-                      return service.withDeadlineAfter(DEADLINE_SECONDS, TimeUnit.SECONDS).publishAlarm(request);
-                    })
-                .getReceipt();
-        say(
-            "published alarm_id=%s sequence=%d duplicate=%b",
-            alarm.getAlarmId(), receipt.getAccountSequence(), receipt.getDuplicate());
+        // A real device writes the alarm to its disk here, and takes it from there after a restart. One that is refused
+        // must not hold up those behind it.
+        allTaken &= publish(channel, newAlarm(zone));
       }
     } finally {
       channel.shutdown();
     }
+    return allTaken;
   }
 
-  /** Sends a test alarm the whole way. Any member of the group takes it; one that is away is passed over. */
-  static void test() throws IOException, InterruptedException {
+  /** Publishes an alarm until it is answered; returns whether it was taken. */
+  private static boolean publish(ManagedChannel channel, Alarm alarm) throws IOException, InterruptedException {
+    PublishAlarmRequest request =
+        PublishAlarmRequest.newBuilder().setSubmission(AlarmSubmission.newBuilder().setAlarm(alarm)).build();
+    Pauses pauses = new Pauses();
+    while (true) {
+      // gRPC for Java backs off for up to two minutes where it could not connect; we do that ourselves.
+      channel.resetConnectBackoff();
+      try {
+        AlarmReceipt receipt =
+            AlarmServiceGrpc.newBlockingStub(channel)
+                // The key is read for each attempt, so that one that was replaced counts without a restart.
+                .withInterceptors(Settings.device())
+                .withDeadlineAfter(DEADLINE_SECONDS, TimeUnit.SECONDS)
+                .publishAlarm(request)
+                .getReceipt();
+        say(
+            "published alarm_id=%s sequence=%d duplicate=%b",
+            alarm.getAlarmId(), receipt.getAccountSequence(), receipt.getDuplicate());
+        return true;
+      } catch (StatusRuntimeException error) {
+        Refusal refusal = Refusal.read(error);
+        if (refusal.reason().equals("FIELD_INVALID")) {
+          // The alarm itself is wrong. Nothing else is final: keys, servers and networks get mended, and then somebody
+          // needs this alarm.
+          sayRefused(alarm.getAlarmId(), refusal);
+          return false;
+        }
+        waitAfter(alarm.getAlarmId(), refusal, pauses);
+      }
+    }
+  }
+
+  /**
+   * Sends a test alarm the whole way; returns whether it was taken. Any member of the group takes it; one that is away
+   * is passed over.
+   */
+  static boolean test() throws IOException, InterruptedException {
     List<Settings.Receiver> members = Settings.receivers("HOTSPARE_FEED_TOKEN_FILES");
-    SendTestAlarmRequest request =
-        SendTestAlarmRequest.newBuilder().setAlarmId(newAlarmId()).setText("Test by the example").build();
-    int[] tries = {0};
-    SendTestAlarmResponse answer =
-        untilAnswered(
-            request.getAlarmId(), () -> sendTest(members.get(tries[0]++ % members.size()), request));
-    say("tested alarm_id=%s number=%d", request.getAlarmId(), answer.getNumber());
+    // An id for each of them: a test is known again only at the receiver that was asked for it.
+    List<String> alarmIds = members.stream().map(member -> newAlarmId()).toList();
+    Pauses pauses = new Pauses();
+    for (int turn = 0; ; turn++) {
+      String alarmId = alarmIds.get(turn % members.size());
+      try {
+        SendTestAlarmResponse answer = sendTest(members.get(turn % members.size()), alarmId);
+        say("tested alarm_id=%s number=%d", alarmId, answer.getNumber());
+        return true;
+      } catch (StatusRuntimeException error) {
+        Refusal refusal = Refusal.read(error);
+        if (!refusal.passes()) {
+          sayRefused(alarmId, refusal);
+          return false;
+        }
+        waitAfter(alarmId, refusal, pauses);
+      }
+    }
   }
 
-  private static SendTestAlarmResponse sendTest(Settings.Receiver member, SendTestAlarmRequest request)
-      throws IOException {
+  private static SendTestAlarmResponse sendTest(Settings.Receiver member, String alarmId) throws IOException {
+    SendTestAlarmRequest request =
+        SendTestAlarmRequest.newBuilder().setAlarmId(alarmId).setText("Test by the example").build();
     ManagedChannel channel = Settings.connect(member.address());
     try {
       return AlarmFeedServiceGrpc.newBlockingStub(channel)
@@ -114,31 +144,19 @@ final class Publisher {
         .build();
   }
 
-  /**
-   * Makes a call again and again until it is answered. Only for calls that may be made twice: their comment in the
-   * protos says "Idempotent".
-   *
-   * @throws StatusRuntimeException waiting does not help
-   */
-  private static <T> T untilAnswered(String alarmId, Call<T> call) throws IOException, InterruptedException {
-    Duration pause = FIRST_PAUSE;
-    while (true) {
-      Refusal refusal;
-      try {
-        return call.attempt();
-      } catch (StatusRuntimeException error) {
-        refusal = Refusal.read(error);
-        if (!refusal.passes()) {
-          say("refused alarm_id=%s %s", alarmId, refusal.words());
-          throw error;
-        }
-      }
-      long wait = (refusal.retryDelay() == null ? pause : refusal.retryDelay()).toMillis();
-      // Some longer than others: what came to a stop together should not come back in one moment.
-      wait += ThreadLocalRandom.current().nextLong(wait / 5 + 1);
-      say("waiting alarm_id=%s %s seconds=%.2f", alarmId, refusal.words(), wait / 1000.0);
-      Thread.sleep(wait);
-      pause = pause.multipliedBy(2).compareTo(LONGEST_PAUSE) < 0 ? pause.multipliedBy(2) : LONGEST_PAUSE;
+  /** Waits until the next attempt, and tells that it does. */
+  private static void waitAfter(String alarmId, Refusal refusal, Pauses pauses) throws InterruptedException {
+    long millis = pauses.after(refusal);
+    say("waiting alarm_id=%s %s seconds=%.2f", alarmId, refusal.words(), millis / 1000.0);
+    if (refusal.needsMending()) {
+      // Here stands what wakes somebody.
+      System.err.println(alarmId + ": " + refusal.message());
     }
+    Thread.sleep(millis);
+  }
+
+  private static void sayRefused(String alarmId, Refusal refusal) {
+    say("refused alarm_id=%s %s", alarmId, refusal.words());
+    System.err.println(alarmId + ": " + refusal.message());
   }
 }

@@ -19,6 +19,9 @@ import java.util.Map;
  */
 record Refusal(Status.Code code, String reason, Map<String, String> metadata, Duration retryDelay, String message) {
 
+  /** Of a call that the server ended in order. */
+  static final Refusal NONE = new Refusal(Status.Code.OK, "-", Map.of(), null, null);
+
   /** Reads a failed call with its details. */
   static Refusal read(Throwable error) {
     Status status = Status.fromThrowable(error);
@@ -43,12 +46,20 @@ record Refusal(Status.Code code, String reason, Map<String, String> metadata, Du
     return new Refusal(status.getCode(), reason, metadata, retryDelay, status.getDescription());
   }
 
-  /** Whether the same call may succeed later. A reason that is not known here is taken by its code. */
+  /** Whether the same call may succeed soon. A reason that is not known here is taken by its code. */
   boolean passes() {
     return switch (code) {
       case UNAVAILABLE, DEADLINE_EXCEEDED -> true;
       // A full disk passes, and its RetryInfo says so; a message that is too long stays so.
       case RESOURCE_EXHAUSTED -> retryDelay != null;
+      default -> false;
+    };
+  }
+
+  /** Whether somebody has to mend something first: a key, a token, a subscription, a setting. */
+  boolean needsMending() {
+    return switch (code) {
+      case UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION -> true;
       default -> false;
     };
   }
