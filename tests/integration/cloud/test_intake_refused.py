@@ -147,6 +147,8 @@ async def test_a6_an_open_stream_follows_the_account_number_of_its_device(
     await send_push(scene.host, scene.configuration.changed(moved))
     await call.write(batch(2, [new_alarm(2)]))
     await call.read()
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
     pull = await scene.host.work()
     await pull.until_zones(1, 2)
     assert [each.stored.account_number for each in pull.alarms] == [device.account_number, "4A4A"]
