@@ -46,9 +46,12 @@ class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
         self._intake = intake
         self._supervision = supervision
         self._streams: set[_BatchStream] = set()
+        self._ended: HotspareError | None = None
 
     def end_streams(self, error: HotspareError) -> None:
-        """End all streams of batches with `error`: what was not answered is published again elsewhere or later."""
+        """End all streams of batches with `error`, and take no new one: what was not answered is published again
+        elsewhere or later."""
+        self._ended = error
         for stream in self._streams:
             stream.end(error)
 
@@ -69,6 +72,8 @@ class AlarmService(alarm_service_pb2_grpc.AlarmServiceServicer):
         self, request_iterator: AsyncIterator[alarm_service_pb2.PublishAlarmsRequest], context: Context
     ) -> AsyncIterator[alarm_service_pb2.PublishAlarmsResponse]:
         """See alarm_service.proto."""
+        if self._ended is not None:
+            raise self._ended
         stream = _BatchStream(self._publisher(context), self._intake)
         self._streams.add(stream)
         reader = asyncio.create_task(stream.read(request_iterator))

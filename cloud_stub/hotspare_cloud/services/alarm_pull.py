@@ -31,9 +31,11 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
         self._callers = callers
         self._directory = directory
         self._pulls: set[PullSession] = set()
+        self._ended: HotspareError | None = None
 
     def end_streams(self, error: HotspareError) -> None:
-        """End all pulls, also those that are stale and wait for their receiver."""
+        """End all pulls, also those that are stale and wait for their receiver, and take no new one."""
+        self._ended = error
         for pull in self._pulls:
             pull.end(error)
 
@@ -42,6 +44,9 @@ class AlarmPullService(alarm_pull_service_pb2_grpc.AlarmPullServiceServicer):
         caller = self._callers.receiver(context)
         opening = (await first_of(request_iterator, "open", self._directory.stopped)).open
         _check_open(opening)
+        if self._ended is not None:
+            # One that begins now would be ended by nobody, if it is stale, and hold the stop up.
+            raise self._ended
         pull = PullSession(caller.receiver_id, opening.incarnation, opening.pull_id, boottime())
         group = self._directory.group_at_work(caller.arc_id, caller.receiver_id)
         if group is None:
