@@ -313,6 +313,7 @@ async def test_g7_b7_one_that_works_alone_takes_the_clouds_copy_over_when_it_is_
         await host.app.stop()
         new = await receiver(stack, tmp_path, "new", cloud.address)
         await new.until(lambda status: status.sync_state == group_pb2.SYNC_STATE_DIVERGED)
+        await new.until(lambda status: status.status == group_pb2.MEMBER_STATUS_WORKING)
         await restore(new)
         assert await copy_of(new) == after
         await new.edit("panel-2")
