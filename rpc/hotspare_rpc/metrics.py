@@ -106,6 +106,8 @@ class GrpcServerMetrics:
             buckets=HANDLING_BUCKETS,
             registry=registry,
         )
+        self.running = 0
+        """Calls whose handler runs now."""
 
     def prepare(self, methods: Iterable[Method]) -> None:
         """Make all children of these methods, at zero: alerts on rates must see the first error as a step."""
@@ -121,10 +123,12 @@ class GrpcServerMetrics:
 
     def started(self, method: Method) -> None:
         """Count a call that begins."""
+        self.running += 1
         self._started.labels(*method.labels).inc()
 
     def handled(self, method: Method, code: grpc.StatusCode, seconds: float) -> None:
         """Count a call that is over."""
+        self.running -= 1
         self._handled.labels(*method.labels, code_name(code)).inc()
         self._handling.labels(*method.labels).observe(seconds)
 

@@ -38,6 +38,10 @@ SERVER_OPTIONS: Options = (
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
 )
 
+QUIET = 0.3
+"""Seconds without a handler after which a stopping server ends what is left: time enough to send the last answers."""
+LOOK_EVERY = 0.05
+
 LONGEST_UNIX_PATH = 107
 """Bytes of the path of a socket (Linux, sun_path without its end)."""
 
@@ -145,10 +149,27 @@ class RpcServer:
         if self._server is None:
             return
         server, self._server = self._server, None
-        await server.stop(grace)
+        stopping = asyncio.ensure_future(server.stop(grace))
+        if not await self._all_ended(stopping):
+            await server.stop(None)
+        await stopping
         if self._extra_unix is not None:
             self._extra_unix.unlink(missing_ok=True)
         log_event(_log, logging.INFO, "grpc_stopped", address=self._bound)
+
+    async def _all_ended(self, stopping: asyncio.Future[None]) -> bool:
+        """Wait until the server stopped (True), or until only gRPC itself waits, not a handler of ours (False).
+
+        Then for a peer that is silent, as behind a cut, or for a call that gRPC took in the moment when it stopped
+        and gives to no handler (its main loop ends without the calls that came meanwhile).
+        """
+        quiet = 0.0
+        while quiet < QUIET:
+            done, _ = await asyncio.wait((stopping,), timeout=LOOK_EVERY)
+            if done:
+                return True
+            quiet = quiet + LOOK_EVERY if self._metrics.running == 0 else 0.0
+        return False
 
     def _make_server(self) -> grpc.aio.Server:
         server = grpc.aio.server(

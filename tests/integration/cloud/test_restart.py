@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 
 import grpc
 
-from hotspare_cloud.app import STOP_GRACE
 from hotspare_model.errors import Reason
 from hotspare_model.group import GroupSettings
 from hotspare_rpc.channel import open_channel
@@ -203,8 +202,7 @@ async def test_f11_a_stale_pull_that_begins_as_the_cloud_stops_does_not_hold_the
             await asyncio.sleep(0.001)
         code, took = await stopped
         assert code == 0
-        # Now and then a call that came as the server stopped is ended by the grace alone.
-        assert took < STOP_GRACE + 3
+        assert took < 3
 
 
 @together
@@ -223,8 +221,7 @@ async def test_f11_a_stream_that_begins_as_the_cloud_stops_does_not_hold_the_sto
             await asyncio.sleep(0.001)
         code, took = await stopped
         assert code == 0
-        # Now and then a call that came as the server stopped is ended by the grace alone.
-        assert took < STOP_GRACE + 3
+        assert took < 3
 
 
 @together
