@@ -82,9 +82,6 @@ class SimLoop(asyncio.AbstractEventLoop):
         finally:
             self._turning = False
 
-    def _fire(self, handle: Handle) -> None:
-        handle.run(self)
-
     # What the code under test does.
 
     def time(self) -> float:
@@ -124,7 +121,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     ) -> Handle:
         """Run a callback after seconds of the process's clock."""
         handle = Handle(callback, args, context, self.time() + delay)
-        self._process.post_in(max(0.0, delay) + LATE, "timers", self._fire, handle)
+        self._process.timer((delay if delay > 0 else 0.0) + LATE, handle)
         return handle
 
     def call_at(  # type: ignore[override]

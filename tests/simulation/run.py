@@ -13,17 +13,18 @@ import os
 import sys
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 
 from tests.simulation.mutants import MUTANTS, broken
 from tests.simulation.simulate import Result, simulate
 
 CHUNK = 8
+AHEAD = 32
+"""Chunks that are given out before the first of them is waited for, so that no core ever waits for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,21 @@ def run_seeds(seeds: Iterable[int], mutant: str = "", workers: int | None = None
     seeds = iter(seeds)
     # Spawned, not forked: whoever asks may have threads of gRPC.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count(), context) as pool:
-        while chunk := list(islice(seeds, CHUNK * 32)):
-            yield from pool.map(partial(run_seed, mutant=mutant), chunk, chunksize=CHUNK)
+    pool = ProcessPoolExecutor(workers or os.cpu_count(), context)
+    begun: deque[Future[list[Summary]]] = deque()
+    try:
+        while chunk := list(islice(seeds, CHUNK)):
+            begun.append(pool.submit(_run_chunk, chunk, mutant))
+            if len(begun) > AHEAD:
+                yield from begun.popleft().result()
+        while begun:
+            yield from begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run_chunk(seeds: list[int], mutant: str) -> list[Summary]:
+    return [run_seed(seed, mutant) for seed in seeds]
 
 
 def replay_command(seed: int, mutant: str = "") -> str:

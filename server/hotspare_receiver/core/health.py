@@ -144,18 +144,20 @@ class Health:
 
     def measured(self, lag: float, now: float) -> "Health":
         """A timer of the event loop ran `lag` seconds late; counts with the next judgement."""
-        return replace(self, _loop=self._loop.measured(lag, now))
+        measured = self._loop.measured(lag, now)
+        return self if measured == self._loop else replace(self, _loop=measured)
 
     def judged(self, facts: Facts, now: float) -> "Health":
         """The findings of this moment."""
         low = facts.disk_free < facts.disk_floor * (1.0 if self._disk_low_since is None else DISK_MARGIN)
-        after = replace(
-            self,
+        seen = Health(
+            _loop=self._loop,
             _progress=self._progress.seen(facts, now),
             _no_output_since=_since(self._no_output_since, now, so=not facts.outputs),
             _disk_low_since=_since(self._disk_low_since, now, so=low),
         )
-        return replace(after, findings=tuple(after._findings(facts, now)))
+        findings = tuple(seen._findings(facts, now))
+        return replace(seen, findings=findings) if findings else seen
 
     def _findings(self, facts: Facts, now: float) -> Iterator[Finding]:
         if self._no_output_since is not None:
