@@ -188,13 +188,13 @@ async def _first_token(folder: DataFolder, directory: Directory) -> None:
     when its file is gone, for then it is lost; the one before is revoked. So it is where a copy was restored that does
     not know the file's token: it knows one of before, which may have been replaced because it was lost."""
     file = folder.path / TOKEN_FILE
-    known = {token.sha256 for token in directory.tokens()}
+    known = {token.sha256 for token in directory.tokens.all()}
     if file.exists() and sha256(file.read_text(encoding="utf-8").strip()) in known:
         return
-    if any(token.name == FIRST_TOKEN for token in directory.tokens()):
-        await directory.revoke_token(FIRST_TOKEN)
+    if any(token.name == FIRST_TOKEN for token in directory.tokens.all()):
+        await directory.tokens.revoke(FIRST_TOKEN)
     secret = new_secret()
-    await directory.create_token(TokenRow(FIRST_TOKEN, ADMIN, sha256(secret), time.time(), None, None))
+    await directory.tokens.create(TokenRow(FIRST_TOKEN, ADMIN, sha256(secret), time.time(), None, None))
     write_secret(file, secret)
 
 

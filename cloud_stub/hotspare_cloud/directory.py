@@ -9,14 +9,14 @@ import hmac
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from uuid import uuid4
 
 from hotspare_cloud.clock import StallWatch
 from hotspare_cloud.finish import finished
 from hotspare_cloud.group import Group
-from hotspare_cloud.keys import ArcKeys, invalid_credentials, not_found
-from hotspare_cloud.store.base import AccountRow, DeviceRow, GroupRow, Store, TokenRow
+from hotspare_cloud.keys import ArcKeys, invalid_credentials
+from hotspare_cloud.store.base import AccountRow, DeviceRow, GroupRow, Store
+from hotspare_cloud.tokens import OperatorTokens
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.lease import LeaseTerms, check_terms
 from hotspare_rpc.credentials import sha256
@@ -36,6 +36,7 @@ class Directory:
         """Set when the cloud stops: streams that wait for their caller end."""
         self.keys = ArcKeys(store, self._keys_changed)
         """The accounts, and which keys of theirs are valid."""
+        self.tokens = OperatorTokens(store)
         self.device_watchers: list[Callable[[Group, Sequence[DeviceRow], Sequence[str]], None]] = []
         """Called with devices of a group that are new or changed, and with the ids of those that are gone."""
         self._store = store
@@ -43,7 +44,6 @@ class Directory:
         self._groups: dict[tuple[str, str], Group] = {}
         self._by_id: dict[int, Group] = {}
         self._devices: dict[tuple[str, str], list[DeviceRow]] = {}
-        self._tokens: dict[bytes, TokenRow] = {}
 
     async def load(self) -> None:
         """Read all that is stored, and set every group to work.
@@ -52,8 +52,7 @@ class Directory:
             DataFolderError: the stored settings of a group break the inequality of the leases; the message tells how.
         """
         await self.keys.load()
-        for token in await self._store.tokens():
-            self._tokens[token.sha256] = token
+        await self.tokens.load()
         for row in await self._store.groups():
             await self._load_group(row)
         for device in await self._store.devices():
@@ -182,41 +181,6 @@ class Directory:
             self._devices.setdefault((arc_id, device.device_id), []).append(device)
         for watcher in self.device_watchers:
             watcher(group, changed, gone)
-
-    # Tokens.
-
-    def token(self, secret: str) -> TokenRow:
-        """The token with that secret. Raises INVALID_CREDENTIALS or TOKEN_EXPIRED."""
-        token = self._tokens.get(sha256(secret))
-        if token is None or token.revoked_at is not None:
-            raise invalid_credentials()
-        if token.expires_at is not None and token.expires_at <= time.time():
-            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(token.expires_at))
-            raise HotspareError(Reason.TOKEN_EXPIRED, f"the token ended at {at}", expire_time=at)
-        return token
-
-    def tokens(self) -> list[TokenRow]:
-        """All tokens, by name."""
-        return sorted(self._tokens.values(), key=lambda token: (token.name, token.created_at))
-
-    @finished
-    async def create_token(self, token: TokenRow) -> None:
-        """Keep a token. Raises HotspareError RESOURCE_EXISTS."""
-        await self._store.create_token(token)
-        self._tokens[token.sha256] = token
-
-    @finished
-    async def revoke_token(self, name: str) -> TokenRow:
-        """Revoke the token of a name. Raises HotspareError RESOURCE_NOT_FOUND."""
-        named = [token for token in self.tokens() if token.name == name]
-        if not named:
-            raise not_found("token", name)
-        now = time.time()
-        await self._store.revoke_token(name, now)
-        for token in named:
-            if token.revoked_at is None:
-                self._tokens[token.sha256] = replace(token, revoked_at=now)
-        return self._tokens[named[-1].sha256]
 
 
 def shutting_down() -> HotspareError:

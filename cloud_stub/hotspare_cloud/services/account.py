@@ -134,7 +134,7 @@ class AccountService(account_service_pb2_grpc.AccountServiceServicer):
             expires_at=now + validity.total_seconds() if validity else None,
             revoked_at=None,
         )
-        await self._directory.create_token(token)
+        await self._directory.tokens.create(token)
         log_event(
             _log, logging.INFO, "token_created", name=token.name, role=ROLE_NAMES[token.role], operator=operator.name
         )
@@ -146,7 +146,7 @@ class AccountService(account_service_pb2_grpc.AccountServiceServicer):
         """See account_service.proto."""
         self._callers.operator(context, ADMIN)
         size, start = page_size(request.page_size), decode_number("tokens", request.page_token)
-        tokens = self._directory.tokens()
+        tokens = self._directory.tokens.all()
         return account_service_pb2.ListOperatorTokensResponse(
             tokens=[_token(token) for token in tokens[start : start + size]],
             next_page_token=encode_token("tokens", str(start + size)) if len(tokens) > start + size else "",
@@ -157,7 +157,7 @@ class AccountService(account_service_pb2_grpc.AccountServiceServicer):
     ) -> account_service_pb2.RevokeOperatorTokenResponse:
         """See account_service.proto."""
         operator = self._callers.operator(context, ADMIN)
-        token = await self._directory.revoke_token(request.name)
+        token = await self._directory.tokens.revoke(request.name)
         log_event(_log, logging.WARNING, "token_revoked", name=request.name, operator=operator.name)
         return account_service_pb2.RevokeOperatorTokenResponse(token=_token(token))
 

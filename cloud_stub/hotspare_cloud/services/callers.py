@@ -61,15 +61,19 @@ class Callers:
         return ReceiverCaller(shown.arc_id, shown.receiver_id, read_operator(metadata) or "")
 
     def lasting(self, context: Context, end: EndStream) -> AbstractContextManager[None]:
-        """Stands around a stream: `end` is called when the ARC key that opened it ends before it does (X3).
+        """Stands around a stream: `end` is called when the ARC key (X3) or token that opened it ends before it does.
 
         Raises:
-            HotspareError: INVALID_CREDENTIALS, when the key has ended already.
+            HotspareError: INVALID_CREDENTIALS, TOKEN_EXPIRED: it has ended already.
         """
-        shown = read_receiver_credentials(context.invocation_metadata())
-        if shown is None:
-            return nullcontext()  # an operator's token
-        return self._directory.keys.lasting(shown.arc_id, shown.arc_key, end)
+        metadata = context.invocation_metadata()
+        shown = read_receiver_credentials(metadata)
+        if shown is not None:
+            return self._directory.keys.lasting(shown.arc_id, shown.arc_key, end)
+        token = read_bearer_token(metadata)
+        if token is None:
+            return nullcontext()  # a device's, which is looked at with each batch
+        return self._directory.tokens.lasting(token.secret, end)
 
     def device(self, context: Context) -> DeviceRow:
         """The device that calls. Raises HotspareError INVALID_CREDENTIALS."""
@@ -100,7 +104,7 @@ class Callers:
         shown = read_bearer_token(context.invocation_metadata())
         if shown is None:
             raise invalid_credentials()
-        token = self._directory.token(shown.secret)
+        token = self._directory.tokens.check(shown.secret)
         if token.role not in ROLE_NAMES or token.role > least:
             raise HotspareError(
                 Reason.CALLER_NOT_ALLOWED,
@@ -132,7 +136,7 @@ class Callers:
         metadata = context.invocation_metadata()
         shown = read_bearer_token(metadata)
         if shown is not None:
-            return self._directory.token(shown.secret).name
+            return self._directory.tokens.check(shown.secret).name
         return read_operator(metadata) or f"receiver {receiver_id[:8]}"
 
     def member_group(self, caller: ReceiverCaller) -> Group:

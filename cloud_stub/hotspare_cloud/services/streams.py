@@ -70,10 +70,10 @@ class Wakes:
 
 @contextmanager
 def woken(directory: Directory, callers: Callers, context: Context, group: Group) -> Iterator[Wakes]:
-    """What wakes a stream about a group: its changes, the end of the caller's key (X3), the stop of the server.
+    """What wakes a stream about a group: its changes, the end of the caller's key (X3) or token, the server's stop.
 
     Raises:
-        HotspareError: INVALID_CREDENTIALS, when the key has ended already.
+        HotspareError: INVALID_CREDENTIALS, TOKEN_EXPIRED: it has ended already.
     """
     wakes = Wakes(directory.stopped)
     group.watchers.add(wakes.wake)

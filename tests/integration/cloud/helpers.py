@@ -72,6 +72,12 @@ async def until_asked(
     return answer
 
 
+async def to_its_end(stream: Any) -> None:
+    """Read a stream until it ends."""
+    while await stream.read() is not grpc.aio.EOF:
+        pass
+
+
 async def refused(call: Awaitable[Any]) -> HotspareError:
     """The error that a call is refused with; its canonical code must be that of its reason."""
     with pytest.raises(grpc.aio.AioRpcError) as raised:

@@ -25,6 +25,7 @@ from tests.integration.cloud.helpers import (
     query,
     refused,
     run_cloud,
+    to_its_end,
     until,
     until_asked,
 )
@@ -71,12 +72,6 @@ def shows(receiver: Receiver, account: Account) -> None:
     """Have a receiver show the key of that account with all its calls from now on."""
     receiver.account = account
     receiver.metadata = ReceiverCredentials(account.arc_id, account.key, receiver.receiver_id).metadata()
-
-
-async def to_its_end(stream: Any) -> None:
-    """Read a stream until it ends."""
-    while await stream.read() is not grpc.aio.EOF:
-        pass
 
 
 def old_users(rows: Any) -> list[str]:

@@ -11,7 +11,16 @@ from google.protobuf.duration_pb2 import Duration
 from hotspare.v1 import account_service_pb2, account_service_pb2_grpc, role_service_pb2, token_pb2
 from hotspare_model.errors import Reason
 from hotspare_rpc.credentials import BearerToken
-from tests.integration.cloud.helpers import Account, CloudProcess, open_account, query, refused, until_asked
+from tests.integration.cloud.helpers import (
+    DEADLINE,
+    Account,
+    CloudProcess,
+    open_account,
+    query,
+    refused,
+    to_its_end,
+    until_asked,
+)
 from tests.integration.cloud.receivers import HOST, Receiver
 from tests.integration.cloud.scene import Scene
 
@@ -228,3 +237,26 @@ def _duration(span: timedelta) -> Duration:
     message = Duration()
     message.FromTimedelta(span)
     return message
+
+
+@pytest.mark.parametrize("ends", ["revoked", "expired"])
+async def test_s1_the_streams_of_a_token_end_with_it_and_no_others(
+    channel: grpc.aio.Channel, admin: Desk, account: Account, ends: str
+) -> None:
+    scene = await Scene.set(channel, account)
+    request = role_service_pb2.WatchMembersRequest(arc_id=account.arc_id)
+
+    def watching(secret: str) -> Any:
+        return scene.host.roles.WatchMembers(request, metadata=BearerToken(secret).metadata(), timeout=DEADLINE)
+
+    name = f"stream-{ends}"
+    lasting = watching(admin.token)
+    short = watching(await admin.new_token(name, VIEWER, timedelta(seconds=2) if ends == "expired" else None))
+    for each in (lasting, short):
+        await each.read()
+    if ends == "revoked":
+        await admin.call("RevokeOperatorToken", name=name)
+    error = await refused(to_its_end(short))
+    assert error.reason is (Reason.INVALID_CREDENTIALS if ends == "revoked" else Reason.TOKEN_EXPIRED)
+    assert not lasting.done()
+    lasting.cancel()
