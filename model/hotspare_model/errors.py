@@ -149,6 +149,11 @@ class HotspareError(Exception):
         self.retry_after = retry_after
 
     @property
+    def name(self) -> str:
+        """The reason as it goes over the wire."""
+        return self.reason.value
+
+    @property
     def code(self) -> str:
         """Name of the canonical gRPC code, such as `FAILED_PRECONDITION`."""
         return CODES[self.reason]

@@ -5,6 +5,7 @@ trailing metadata `grpc-status-details-bin` a google.rpc.Status with an ErrorInf
 RetryInfo.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -26,6 +27,9 @@ VALUE_LIMIT = 512
 METADATA_LIMIT = 2048
 LONGEST_RETRY = timedelta(hours=1)
 
+_REASON_FORM = re.compile(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]")
+"""As google.rpc.ErrorInfo has it."""
+
 DEFAULT_RETRY: Mapping[Reason, timedelta] = {
     Reason.DISK_LOW: timedelta(seconds=5),
     Reason.INTAKE_FULL: timedelta(seconds=1),
@@ -33,6 +37,29 @@ DEFAULT_RETRY: Mapping[Reason, timedelta] = {
     Reason.SHUTTING_DOWN: timedelta(seconds=1),
 }
 """When to try again after the reasons that errors.proto promises a RetryInfo for, where the error does not say."""
+
+
+class UnknownReasonError(HotspareError):
+    """What a peer of a newer release refused with a reason that this one does not know.
+
+    It goes over the wire as it came. Inside, `reason` is only what it is taken for.
+    """
+
+    def __init__(self, taken_for: Reason, name: str, code: str, message: str, retry_after: timedelta | None) -> None:
+        """`name` is the reason as the peer told it, `code` the name of its canonical gRPC code."""
+        super().__init__(taken_for, message, retry_after=retry_after)
+        self._name = name
+        self._code = code
+
+    @property
+    def name(self) -> str:
+        """The reason as the peer told it."""
+        return self._name
+
+    @property
+    def code(self) -> str:
+        """See HotspareError: the peer's."""
+        return self._code
 
 
 def canonical_code(reason: Reason) -> grpc.StatusCode:
@@ -53,11 +80,13 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: HotspareErro
 def to_status(error: HotspareError) -> status_pb2.Status:
     """The rich status of an error, with all of its text printable and bounded."""
     status = status_pb2.Status(
-        code=canonical_code(error.reason).value[0], message=printable(error.message, MESSAGE_LIMIT)
+        code=grpc.StatusCode[error.code].value[0], message=printable(error.message, MESSAGE_LIMIT)
     )
-    info = error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata=_bounded(error.metadata))
+    info = error_details_pb2.ErrorInfo(reason=error.name, domain=DOMAIN, metadata=_bounded(error.metadata))
     status.details.add().Pack(info)
-    retry_after = error.retry_after if error.retry_after is not None else DEFAULT_RETRY.get(error.reason)
+    retry_after = error.retry_after
+    if retry_after is None and error.name == error.reason.value:
+        retry_after = DEFAULT_RETRY.get(error.reason)
     if retry_after is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromTimedelta(min(max(retry_after, timedelta(0)), LONGEST_RETRY))
@@ -70,6 +99,27 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> HotspareError | None:
 
     Its text is made printable and bounded again: the peer may be anybody.
     """
+    info, retry_after = _told(error)
+    if info is None or info.reason not in Reason.__members__:
+        return None
+    ours = HotspareError(Reason(info.reason), printable(error.details() or "", MESSAGE_LIMIT), retry_after=retry_after)
+    # Not by keyword: a key of the peer's may be called as a parameter.
+    ours.metadata = _bounded(info.metadata)
+    return ours
+
+
+def of_newer_peer(error: grpc.aio.AioRpcError, taken_for: Reason) -> UnknownReasonError | None:
+    """The error that a peer of a newer release answered, with a reason that we do not know; None for all others."""
+    info, retry_after = _told(error)
+    if info is None or info.reason in Reason.__members__ or not _REASON_FORM.fullmatch(info.reason):
+        return None
+    message = printable(error.details() or "", MESSAGE_LIMIT)
+    unknown = UnknownReasonError(taken_for, info.reason, error.code().name, message, retry_after)
+    unknown.metadata = _bounded(info.metadata)
+    return unknown
+
+
+def _told(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo | None, timedelta | None]:
     info: error_details_pb2.ErrorInfo | None = None
     retry_after: timedelta | None = None
     for detail in _details(error):
@@ -81,12 +131,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> HotspareError | None:
                 retry_after = _retry_delay(error_details_pb2.RetryInfo.FromString(detail.value))
         except DecodeError:
             continue
-    if info is None or info.reason not in Reason.__members__:
-        return None
-    ours = HotspareError(Reason(info.reason), printable(error.details() or "", MESSAGE_LIMIT), retry_after=retry_after)
-    # Not by keyword: a key of the peer's may be called as a parameter.
-    ours.metadata = _bounded(info.metadata)
-    return ours
+    return info, retry_after
 
 
 def describe(error: grpc.aio.AioRpcError) -> str:

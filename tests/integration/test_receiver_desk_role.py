@@ -13,6 +13,7 @@ import pytest
 from hotspare.v1 import group_pb2, receiver_service_pb2, role_service_pb2, token_pb2
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_rpc.address import Address
+from hotspare_rpc.errors import UnknownReasonError, from_rpc_error, of_newer_peer
 from tests.integration.test_receiver_desk_support import (
     ARC_ID,
     ARC_KEY,
@@ -95,6 +96,24 @@ async def test_g3_a_wrong_key_is_told_as_the_receivers_own(tmp_path: Path) -> No
             await desk.enable()
         assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert "another" not in str(raised.value)
+        told = from_rpc_error(raised.value)
+        assert told is not None
+        # Else a program would take its own token for the one that is wrong.
+        assert told.metadata == {"of": "receiver"}
+
+
+async def test_v3_what_a_newer_cloud_refuses_is_told_with_its_own_code_and_reason(tmp_path: Path) -> None:
+    cloud = FakeCloud()
+    async with serving_cloud(cloud) as address, running(tmp_path / "r") as desk:
+        await desk.connect(address)
+        newer = UnknownReasonError(Reason.CLOUD_UNREACHABLE, "OF_NEXT_YEAR", "FAILED_PRECONDITION", "not so", None)
+        cloud.refusals["JoinGroup"] = newer
+        with pytest.raises(grpc.aio.AioRpcError, match="not so") as raised:
+            await desk.enable()
+        assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        told = of_newer_peer(raised.value, Reason.INTERNAL)
+        assert told is not None
+        assert told.name == "OF_NEXT_YEAR"
 
 
 async def test_g4_the_sub_account_is_fixed_while_a_role_is_held(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotspare_model.errors import HotspareError, Reason
-from hotspare_rpc.errors import DETAILS_KEY, canonical_code, describe, from_rpc_error, to_status
+from hotspare_rpc.errors import DETAILS_KEY, canonical_code, describe, from_rpc_error, of_newer_peer, to_status
 
 
 def rpc_error(
@@ -59,6 +59,26 @@ def test_v3_a_reason_that_this_release_does_not_know_is_none_of_ours() -> None:
     error = with_details(error_details_pb2.ErrorInfo(domain="hotspare", reason="OF_NEXT_YEAR"))
     assert from_rpc_error(error) is None
     assert describe(error) == "FAILED_PRECONDITION: text"
+
+
+def test_v3_what_a_newer_peer_refused_is_passed_on_as_it_came() -> None:
+    info = error_details_pb2.ErrorInfo(domain="hotspare", reason="OF_NEXT_YEAR", metadata={"what": "it"})
+    unknown = of_newer_peer(with_details(info), Reason.CLOUD_UNREACHABLE)
+    assert unknown is not None
+    assert unknown.reason is Reason.CLOUD_UNREACHABLE
+    status = to_status(unknown)
+    assert (status.code, status.message, len(status.details)) == (9, "text", 1)
+    passed = error_details_pb2.ErrorInfo.FromString(status.details[0].value)
+    assert passed == info
+
+
+@pytest.mark.parametrize(
+    ("domain", "reason"),
+    [("hotspare", "DISK_LOW"), ("other", "OF_NEXT_YEAR"), ("hotspare", "no reason"), ("hotspare", "")],
+)
+def test_v3_nothing_else_is_taken_for_a_newer_peers(domain: str, reason: str) -> None:
+    error = with_details(error_details_pb2.ErrorInfo(domain=domain, reason=reason))
+    assert of_newer_peer(error, Reason.CLOUD_UNREACHABLE) is None
 
 
 def test_a_reason_of_another_domain_is_none_of_ours() -> None:

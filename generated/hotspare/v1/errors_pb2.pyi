@@ -27,6 +27,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_CREDENTIALS: _ErrorReason.ValueType  # 1
     """UNAUTHENTICATED. The credentials are missing, malformed or wrong. One answer for all cases (G3): it does not tell
     whether the ARC id, the key, the device or the token exists. Do not try again with the same credentials.
+    Metadata: `of`, from a receiver alone: `receiver` where its cloud does not take the receiver's own ARC id and ARC
+    key; the caller's credentials are right then, and another receiver may answer.
     """
     ERROR_REASON_TOKEN_EXPIRED: _ErrorReason.ValueType  # 2
     """UNAUTHENTICATED. The token was right and its expiry has passed. Metadata: `expire_time` (RFC 3339)."""
@@ -203,6 +205,8 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_CREDENTIALS: ErrorReason.ValueType  # 1
 """UNAUTHENTICATED. The credentials are missing, malformed or wrong. One answer for all cases (G3): it does not tell
 whether the ARC id, the key, the device or the token exists. Do not try again with the same credentials.
+Metadata: `of`, from a receiver alone: `receiver` where its cloud does not take the receiver's own ARC id and ARC
+key; the caller's credentials are right then, and another receiver may answer.
 """
 ERROR_REASON_TOKEN_EXPIRED: ErrorReason.ValueType  # 2
 """UNAUTHENTICATED. The token was right and its expiry has passed. Metadata: `expire_time` (RFC 3339)."""

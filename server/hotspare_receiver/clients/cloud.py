@@ -22,7 +22,7 @@ from hotspare_receiver.store.settings import Settings, SettingsStore
 from hotspare_rpc.address import AddressError, parse_address
 from hotspare_rpc.channel import PlaintextError, open_channel
 from hotspare_rpc.credentials import MetadataPairs, ReceiverCredentials, operator_metadata
-from hotspare_rpc.errors import describe, from_rpc_error
+from hotspare_rpc.errors import describe, from_rpc_error, of_newer_peer
 from hotspare_rpc.logs import log_event
 from hotspare_rpc.tls import ChannelTls, FileState, ServerTls, TlsError, file_state
 
@@ -201,11 +201,17 @@ class CloudClient:
         """What a failed call means to the operator of this receiver."""
         ours = from_rpc_error(error)
         if ours is None:
+            # A newer cloud may refuse for what this release has no word: whoever asked is told that, not that the cloud
+            # can't be reached. This receiver itself tries again in both cases.
+            if (unknown := of_newer_peer(error, Reason.CLOUD_UNREACHABLE)) is not None:
+                return unknown
             problem = describe(error)
             return unreachable(self._store.settings.cloud_address, problem)
         if ours.reason is Reason.INVALID_CREDENTIALS:
             # Else the operator would look for the fault in their own token.
-            return HotspareError(ours.reason, "the cloud does not take this receiver's ARC id and ARC key")
+            return HotspareError(
+                ours.reason, "the cloud does not take this receiver's ARC id and ARC key", of="receiver"
+            )
         return ours
 
     async def close(self) -> None:

@@ -9,6 +9,9 @@ from hotspare_receiver.tokens import Operator
 
 Answer = TypeVar("Answer")
 
+SHARE = 0.9
+"""Of the time that the caller waits: the rest is for telling that the cloud did not answer, and why."""
+
 
 class Passing:
     """Asks the cloud about this receiver's own group, whichever group the caller named."""
@@ -38,5 +41,5 @@ class Passing:
         asked.CopyFrom(request)
         asked.arc_id, asked.sub_account = "", self.sub_account()
         left = context.time_remaining()
-        timeout = timeout if left is None else min(timeout, left)
+        timeout = timeout if left is None else min(timeout, max(0.0, left * SHARE))
         return await self._cloud.call(method, asked, operator=operator.name, timeout=timeout)
