@@ -105,6 +105,18 @@ async def test_f7_what_was_acknowledged_is_not_told_again_when_it_comes_again(
     await second.close()
 
 
+async def test_a5_o1_the_subscriber_is_told_that_an_operator_sends_an_alarm_again(
+    cloud: FakeCloud, subscribe: Subscribe
+) -> None:
+    software = await subscribe()
+    cloud.replays.add(2)
+    cloud.publish(stored_alarm(1), stored_alarm(2))
+    await until(lambda: len(software.alarms) == 2)
+    assert [alarm.replay for alarm in software.alarms] == [False, True]
+    software.acknowledge(*software.alarms)
+    await until(lambda: cloud.confirmed == [1, 2])
+
+
 async def test_f7_under_a_lapsed_lease_nothing_is_told_and_the_state_tells_so(
     feed: FeedReceiver, cloud: FakeCloud, subscribe: Subscribe
 ) -> None:

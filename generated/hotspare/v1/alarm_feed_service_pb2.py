@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from hotspare.v1 import alarm_pb2 as hotspare_dot_v1_dot_alarm__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$hotspare/v1/alarm_feed_service.proto\x12\x0bhotspare.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17hotspare/v1/alarm.proto\"\xe8\x01\n\x13StreamAlarmsRequest\x12\x35\n\x04open\x18\x01 \x01(\x0b\x32%.hotspare.v1.StreamAlarmsRequest.OpenH\x00\x12\x43\n\x0b\x61\x63knowledge\x18\x02 \x01(\x0b\x32,.hotspare.v1.StreamAlarmsRequest.AcknowledgeH\x00\x1a,\n\x04Open\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\r\x1a\x1e\n\x0b\x41\x63knowledge\x12\x0f\n\x07\x63ursors\x18\x01 \x03(\x04\x42\x07\n\x05\x66rame\"\xa5\x02\n\x14StreamAlarmsResponse\x12\'\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x16.hotspare.v1.FeedAlarmH\x00\x12\x46\n\x0c\x61\x63knowledged\x18\x02 \x01(\x0b\x32..hotspare.v1.StreamAlarmsResponse.AcknowledgedH\x00\x12\x38\n\x05state\x18\x03 \x01(\x0b\x32\'.hotspare.v1.StreamAlarmsResponse.StateH\x00\x1a\x30\n\x0c\x41\x63knowledged\x12\x0f\n\x07\x63ursors\x18\x01 \x03(\x04\x12\x0f\n\x07unknown\x18\x02 \x03(\x04\x1a\'\n\x05State\x12\x0f\n\x07working\x18\x01 \x01(\x08\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\n\x05\x66rame\"e\n\tFeedAlarm\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x04\x12(\n\x06stored\x18\x02 \x01(\x0b\x32\x18.hotspare.v1.StoredAlarm\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"\xd3\x01\n\x11ListAlarmsRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.hotspare.v1.AlarmState\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\"W\n\x12ListAlarmsResponse\x12(\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x18.hotspare.v1.AlarmRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x0fGetAlarmRequest\x12\x10\n\x06number\x18\x01 \x01(\x04H\x00\x12\x12\n\x08\x61larm_id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\";\n\x10GetAlarmResponse\x12\'\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.AlarmRecord\"D\n\x14SendTestAlarmRequest\x12\x10\n\x08\x61larm_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x88\x01\n\x15SendTestAlarmResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x30\n\x0creceive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nround_trip\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration2\xdb\x02\n\x10\x41larmFeedService\x12W\n\x0cStreamAlarms\x12 .hotspare.v1.StreamAlarmsRequest\x1a!.hotspare.v1.StreamAlarmsResponse(\x01\x30\x01\x12M\n\nListAlarms\x12\x1e.hotspare.v1.ListAlarmsRequest\x1a\x1f.hotspare.v1.ListAlarmsResponse\x12G\n\x08GetAlarm\x12\x1c.hotspare.v1.GetAlarmRequest\x1a\x1d.hotspare.v1.GetAlarmResponse\x12V\n\rSendTestAlarm\x12!.hotspare.v1.SendTestAlarmRequest\x1a\".hotspare.v1.SendTestAlarmResponseBJ\n\x0bhotspare.v1P\x01Z+go.hotspare.internal/hotspare/v1;hotsparev1\xaa\x02\x0bHotspare.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$hotspare/v1/alarm_feed_service.proto\x12\x0bhotspare.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17hotspare/v1/alarm.proto\"\xe8\x01\n\x13StreamAlarmsRequest\x12\x35\n\x04open\x18\x01 \x01(\x0b\x32%.hotspare.v1.StreamAlarmsRequest.OpenH\x00\x12\x43\n\x0b\x61\x63knowledge\x18\x02 \x01(\x0b\x32,.hotspare.v1.StreamAlarmsRequest.AcknowledgeH\x00\x1a,\n\x04Open\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\r\x1a\x1e\n\x0b\x41\x63knowledge\x12\x0f\n\x07\x63ursors\x18\x01 \x03(\x04\x42\x07\n\x05\x66rame\"\xa5\x02\n\x14StreamAlarmsResponse\x12\'\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x16.hotspare.v1.FeedAlarmH\x00\x12\x46\n\x0c\x61\x63knowledged\x18\x02 \x01(\x0b\x32..hotspare.v1.StreamAlarmsResponse.AcknowledgedH\x00\x12\x38\n\x05state\x18\x03 \x01(\x0b\x32\'.hotspare.v1.StreamAlarmsResponse.StateH\x00\x1a\x30\n\x0c\x41\x63knowledged\x12\x0f\n\x07\x63ursors\x18\x01 \x03(\x04\x12\x0f\n\x07unknown\x18\x02 \x03(\x04\x1a\'\n\x05State\x12\x0f\n\x07working\x18\x01 \x01(\x08\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\n\x05\x66rame\"u\n\tFeedAlarm\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x04\x12(\n\x06stored\x18\x02 \x01(\x0b\x32\x18.hotspare.v1.StoredAlarm\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0e\n\x06replay\x18\x05 \x01(\x08\"\xd3\x01\n\x11ListAlarmsRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.hotspare.v1.AlarmState\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\"W\n\x12ListAlarmsResponse\x12(\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x18.hotspare.v1.AlarmRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x0fGetAlarmRequest\x12\x10\n\x06number\x18\x01 \x01(\x04H\x00\x12\x12\n\x08\x61larm_id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\";\n\x10GetAlarmResponse\x12\'\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x18.hotspare.v1.AlarmRecord\"D\n\x14SendTestAlarmRequest\x12\x10\n\x08\x61larm_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x88\x01\n\x15SendTestAlarmResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x30\n\x0creceive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nround_trip\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration2\xdb\x02\n\x10\x41larmFeedService\x12W\n\x0cStreamAlarms\x12 .hotspare.v1.StreamAlarmsRequest\x1a!.hotspare.v1.StreamAlarmsResponse(\x01\x30\x01\x12M\n\nListAlarms\x12\x1e.hotspare.v1.ListAlarmsRequest\x1a\x1f.hotspare.v1.ListAlarmsResponse\x12G\n\x08GetAlarm\x12\x1c.hotspare.v1.GetAlarmRequest\x1a\x1d.hotspare.v1.GetAlarmResponse\x12V\n\rSendTestAlarm\x12!.hotspare.v1.SendTestAlarmRequest\x1a\".hotspare.v1.SendTestAlarmResponseBJ\n\x0bhotspare.v1P\x01Z+go.hotspare.internal/hotspare/v1;hotsparev1\xaa\x02\x0bHotspare.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,19 +48,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMALARMSRESPONSE_STATE']._serialized_start=624
   _globals['_STREAMALARMSRESPONSE_STATE']._serialized_end=663
   _globals['_FEEDALARM']._serialized_start=674
-  _globals['_FEEDALARM']._serialized_end=775
-  _globals['_LISTALARMSREQUEST']._serialized_start=778
-  _globals['_LISTALARMSREQUEST']._serialized_end=989
-  _globals['_LISTALARMSRESPONSE']._serialized_start=991
-  _globals['_LISTALARMSRESPONSE']._serialized_end=1078
-  _globals['_GETALARMREQUEST']._serialized_start=1080
-  _globals['_GETALARMREQUEST']._serialized_end=1142
-  _globals['_GETALARMRESPONSE']._serialized_start=1144
-  _globals['_GETALARMRESPONSE']._serialized_end=1203
-  _globals['_SENDTESTALARMREQUEST']._serialized_start=1205
-  _globals['_SENDTESTALARMREQUEST']._serialized_end=1273
-  _globals['_SENDTESTALARMRESPONSE']._serialized_start=1276
-  _globals['_SENDTESTALARMRESPONSE']._serialized_end=1412
-  _globals['_ALARMFEEDSERVICE']._serialized_start=1415
-  _globals['_ALARMFEEDSERVICE']._serialized_end=1762
+  _globals['_FEEDALARM']._serialized_end=791
+  _globals['_LISTALARMSREQUEST']._serialized_start=794
+  _globals['_LISTALARMSREQUEST']._serialized_end=1005
+  _globals['_LISTALARMSRESPONSE']._serialized_start=1007
+  _globals['_LISTALARMSRESPONSE']._serialized_end=1094
+  _globals['_GETALARMREQUEST']._serialized_start=1096
+  _globals['_GETALARMREQUEST']._serialized_end=1158
+  _globals['_GETALARMRESPONSE']._serialized_start=1160
+  _globals['_GETALARMRESPONSE']._serialized_end=1219
+  _globals['_SENDTESTALARMREQUEST']._serialized_start=1221
+  _globals['_SENDTESTALARMREQUEST']._serialized_end=1289
+  _globals['_SENDTESTALARMRESPONSE']._serialized_start=1292
+  _globals['_SENDTESTALARMRESPONSE']._serialized_end=1428
+  _globals['_ALARMFEEDSERVICE']._serialized_start=1431
+  _globals['_ALARMFEEDSERVICE']._serialized_end=1778
 # @@protoc_insertion_point(module_scope)

@@ -199,6 +199,7 @@ class FeedAlarm(_message.Message):
     STORED_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     cursor: _builtins.int
     """What to acknowledge it by: opaque, of this receiver and this subscription. What tells alarms apart across
     receivers is the identity in `stored`.
@@ -207,6 +208,10 @@ class FeedAlarm(_message.Message):
     """Number of this delivery to the subscription, from 1."""
     epoch: _builtins.int
     """The epoch."""
+    replay: _builtins.bool
+    """Whether an operator put it back after it had been set aside (A5). Show it again then, also where it is known: nobody
+    may have acted on it.
+    """
     @_builtins.property
     def stored(self) -> _alarm_pb2.StoredAlarm:
         """The alarm, with its identity."""
@@ -218,10 +223,11 @@ class FeedAlarm(_message.Message):
         stored: _alarm_pb2.StoredAlarm | None = ...,
         attempt: _builtins.int = ...,
         epoch: _builtins.int = ...,
+        replay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cursor", b"cursor", "epoch", b"epoch", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cursor", b"cursor", "epoch", b"epoch", "replay", b"replay", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

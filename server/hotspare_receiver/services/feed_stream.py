@@ -152,7 +152,13 @@ def _alarm(tell: Tell) -> alarm_feed_service_pb2.FeedAlarm:
         stored = stored_alarm_to_proto(tell.trial.stored)
     else:
         stored = alarm_pb2.StoredAlarm.FromString(tell.raw)
-    alarm = alarm_feed_service_pb2.FeedAlarm(cursor=tell.cursor, stored=stored, attempt=tell.attempt, epoch=tell.epoch)
+    alarm = alarm_feed_service_pb2.FeedAlarm(
+        cursor=tell.cursor,
+        stored=stored,
+        attempt=tell.attempt,
+        epoch=tell.epoch,
+        replay=tell.sending is not None and tell.sending.delivered.replay,
+    )
     # For the history: what was written.
     tell.frame = alarm.SerializeToString()
     if tell.trial is not None:
