@@ -63,7 +63,10 @@ def effect(group: Group, members: Sequence[Member], target: Member) -> str:
         what = f"This hands the work over from {Names(members).of(group.working_receiver_id)} to {who}."
     else:
         what = f"This gives the work to {who}; nobody works now."
-    return f"{what} It stays pinned there, whoever comes back, until hotspare resume, another switchover or its loss."
+    return (
+        f"{what} It stays pinned there, whoever comes back, until hotspare resume, another switchover, or until it lays"
+        " the work down itself (lost, stopped, unable to deliver)."
+    )
 
 
 class Phase(Enum):

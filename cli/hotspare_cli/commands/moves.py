@@ -34,8 +34,8 @@ _PAGE = 1000
 def switchover(target: Target, wanted: str, reason: str, no_wait: bool, yes: bool, output: OutputForm) -> None:
     """Hand the work over to a named receiver.
 
-    It stays pinned there, whoever comes back, until hotspare resume, another switchover or its loss. It works
-    while automatic moves are paused, too.
+    It stays pinned there, whoever comes back, until hotspare resume, another switchover, or until it lays the work
+    down itself (lost, stopped, unable to deliver). It works while automatic moves are paused, too.
     """
     import uuid
 
