@@ -329,13 +329,13 @@ def simple_commands(line: str) -> Iterator[list[str]]:
 @pytest.mark.parametrize(("line", "words"), [pytest.param(*each, id=each[0].strip()[:60]) for each in told_commands()])
 def test_a_command_of_the_pages_is_one_that_its_program_takes(line: str, words: list[str]) -> None:
     command: click.Command = PROGRAMS[words[0]]
-    rest = words[1:]
+    context = command.make_context(command.name, words[1:])
     while isinstance(command, click.Group):
-        context = command.make_context(command.name, rest)
         _, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
         assert found is not None, line
         command = found
-    command.make_context(command.name, rest)
+        # Under its parent: a command keeps the names of its help option from its first use on.
+        context = command.make_context(command.name, rest, parent=context)
 
 
 def test_the_pages_name_variables_and_files_that_exist() -> None:
