@@ -24,6 +24,7 @@ from hotspare.v1 import (
 )
 from hotspare_cloud.backups import Backups
 from hotspare_cloud.clock import StallWatch
+from hotspare_cloud.copies import copied_at
 from hotspare_cloud.directory import Directory, shutting_down
 from hotspare_cloud.disk import DiskWatch
 from hotspare_cloud.expiry import Expiry
@@ -118,7 +119,15 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
     pulls = alarm_pull.AlarmPullService(callers, directory)
 
     registry = CollectorRegistry()
-    collector = CloudCollector(registry, directory, intake, store.database.counters, watch, lambda: disk.free)
+    collector = CloudCollector(
+        registry,
+        directory,
+        intake,
+        store.database.counters,
+        watch,
+        free_bytes=lambda: disk.free,
+        copied_at=lambda: copied_at(folder.path),
+    )
     MemberCollector(registry, directory)
     BackupCollector(registry, directory, backups)
     ExpiryCollector(registry, directory, expiry)

@@ -6,6 +6,7 @@ above: epochs, numbers of alarms and their sequences jump past all that any rece
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -31,7 +32,13 @@ SEQUENCE_JUMP = 9_999 * 2**20 + 5_000
 """The same for the alarms of one account number. Half a turn of the number on the wire (A6) on top: those that follow
 shall not look to the ARC like those that were sent last."""
 
+ROOM_LEFT = 512_000_000
+"""Bytes that a copy leaves free on the disk of the data folder: the floor below which a cloud refuses alarms (A7)."""
+
 _OLD = ".before-restore"
+
+_NOTE = "last-copy"
+"""An empty file of the data folder: its time is that of the last copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +57,22 @@ def back_up(data: Path, target: Path) -> int:
     """Copy the database of a data folder, whose cloud may run, to a new file (mode 0600). Returns its size in bytes.
 
     Raises:
-        DataFolderError: there is no database, the file exists, or it can't be written.
+        DataFolderError: there is no database, the file exists, it can't be written, or the cloud would get no more
+            alarms onto its disk.
     """
     source = data / DATABASE_NAME
     if not source.exists():
         raise DataFolderError(f"{data} holds no database of a cloud")
     if target.exists():
         raise DataFolderError(f"{target} exists already; a copy is never overwritten")
+    _check_room(source, target)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         _copy(source, partial)
         os.link(partial, target)
         _sync(target.absolute().parent)
+        with contextlib.suppress(OSError):  # the copy is what counts
+            (data / _NOTE).touch(mode=0o600)
         return target.stat().st_size
     except FileExistsError as error:
         raise DataFolderError(f"{target} exists already; a copy is never overwritten") from error
@@ -69,6 +80,28 @@ def back_up(data: Path, target: Path) -> int:
         raise DataFolderError(f"the copy {target} can't be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _check_room(source: Path, target: Path) -> None:
+    folder = target.absolute().parent
+    try:
+        beside = folder.stat().st_dev == source.stat().st_dev
+        needed, free = source.stat().st_size, shutil.disk_usage(folder).free
+    except OSError as error:
+        raise DataFolderError(f"the copy {target} can't be written: {error}") from error
+    if beside and free < needed + ROOM_LEFT:
+        raise DataFolderError(
+            f"the copy {target} would take {needed} of the {free} bytes that are free on the disk of the cloud, which"
+            f" needs {ROOM_LEFT} of them to take alarms: make room, or copy to another disk"
+        )
+
+
+def copied_at(data: Path) -> float:
+    """When the last copy of a data folder was made, in seconds since 1970. 0: never."""
+    try:
+        return (data / _NOTE).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def restore(data: Path, source: Path, *, replace_existing: bool) -> Restored:

@@ -36,12 +36,14 @@ class CloudCollector(Collector):
         database: DatabaseCounters,
         watch: StallWatch,
         free_bytes: Callable[[], int],
+        copied_at: Callable[[], float],
     ) -> None:
         self._directory = directory
         self._intake = intake
         self._database = database
         self._watch = watch
         self._free_bytes = free_bytes
+        self._copied_at = copied_at
         self.oldest: dict[int, float | None] = {}
         """When the oldest waiting alarm of each group was received; kept fresh by the app."""
         self._gap = Histogram(
@@ -98,6 +100,11 @@ class CloudCollector(Collector):
         yield direct
         yield GaugeMetricFamily(
             "hotspare_cloud_disk_free_bytes", "Free bytes on the disk of the data folder.", self._free_bytes()
+        )
+        yield GaugeMetricFamily(
+            "hotspare_cloud_copied_time_seconds",
+            "When hotspare-cloud backup last copied the data folder; 0: never.",
+            self._copied_at(),
         )
         yield GaugeMetricFamily(
             "hotspare_cloud_loop_lag_seconds",

@@ -1,12 +1,15 @@
 """`hotspare-cloud backup --into`: named by the time, only so many kept, none removed before the new one is whole."""
 
+import os
+import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from hotspare_cloud.copies import back_up
+from hotspare_cloud.copies import ROOM_LEFT, back_up, copied_at
 from hotspare_cloud.kept_copies import back_up_into
 from hotspare_cloud.main import main
 from hotspare_cloud.store.sqlite import DATABASE_NAME
@@ -89,3 +92,44 @@ def test_f11_a_copy_to_a_folder_that_is_not_there_is_refused_in_words(data: Path
     """A mount that is gone, say: the backup's log has a line, and no traceback."""
     with pytest.raises(DataFolderError, match="can't be written"):
         back_up(data, tmp_path / "gone" / "copy.db")
+
+
+def test_a7_a_copy_never_takes_the_room_that_the_cloud_needs_for_alarms(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = ROOM_LEFT + (data / DATABASE_NAME).stat().st_size
+    usage = shutil.disk_usage(tmp_path)
+    for free, made in ((needed - 1, False), (needed, True)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=free: usage._replace(free=free))
+        try:
+            back_up(data, tmp_path / "copy.db")
+        except DataFolderError as refused:
+            assert f"of the {free} bytes that are free" in str(refused)  # noqa: PT017 - only one of the two is refused
+        assert (tmp_path / "copy.db").exists() is made
+
+
+def test_f11_what_a_killed_copy_left_goes_after_a_day_and_nothing_else(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    old, young, other = (
+        folder / name
+        for name in (".cloud-20260228T030000Z.db.77", ".cloud-20260301T115900Z.db.78", ".cloud-20260228.db.77")
+    )
+    for path, age in ((old, 25 * HOUR), (young, 60.0), (other, 99 * HOUR)):
+        path.write_text("half a copy")
+        os.utime(path, (NOON - age, NOON - age))
+    kept = back_up_into(data, folder, None, NOON)
+    assert names(folder) == sorted([young.name, other.name, kept.copy.name])
+
+
+def test_f11_the_time_of_the_last_copy_is_known(data: Path, tmp_path: Path) -> None:
+    assert copied_at(data) == 0
+    back_up(data, tmp_path / "one.db")
+    first = copied_at(data)
+    assert abs(first - time.time()) < 60
+    os.utime(data / "last-copy", (1.0, 1.0))
+    with pytest.raises(DataFolderError, match="never overwritten"):
+        back_up(data, tmp_path / "one.db")
+    assert copied_at(data) == 1
+    back_up(data, tmp_path / "two.db")
+    assert copied_at(data) >= first

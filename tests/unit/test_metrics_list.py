@@ -57,6 +57,7 @@ MOVES = {
     "hotspare_cloud_receivers_without_role": f"{CLOUD}::test_g7_a_receiver_without_a_role_is_counted",
     "hotspare_cloud_paused": OPERATORS,
     "hotspare_cloud_pinned": OPERATORS,
+    "hotspare_cloud_copied_time_seconds": f"{CLOUD}::test_f11_a_restored_cloud_says_since_when",
     "hotspare_cloud_restored_time_seconds": f"{CLOUD}::test_f11_a_restored_cloud_says_since_when",
     "hotspare_cloud_epoch": TAKE_OVER,
     "hotspare_cloud_lease_remaining_seconds": TAKE_OVER,

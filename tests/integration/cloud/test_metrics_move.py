@@ -7,6 +7,7 @@ asked for, of the others the exact number.
 import asyncio
 import contextlib
 import signal
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -406,9 +407,13 @@ async def test_a7_what_has_no_room_is_counted_and_free_space_follows_the_disk(tm
 async def test_f11_a_restored_cloud_says_since_when(tmp_path: Path) -> None:
     async with own(tmp_path, "--disk-floor", "0") as (cloud, account):
         await asyncio.to_thread(cloud.start)
-        before = (await page_of(cloud)()).value("hotspare_cloud_restored_time_seconds", sub_account="default")
-        copy = tmp_path / "copy.db"
+        page = page_of(cloud)
+        before = (await page()).value("hotspare_cloud_restored_time_seconds", sub_account="default")
+        assert (await page()).value("hotspare_cloud_copied_time_seconds") == 0
+        copy, began = tmp_path / "copy.db", time.time()
         back_up(cloud.data, copy)
+        # The file system's clock is coarse.
+        assert began - 0.1 < (await page()).value("hotspare_cloud_copied_time_seconds") <= time.time()
         assert await asyncio.to_thread(cloud.stop) == 0
         restore(cloud.data, copy, replace_existing=True)
         await asyncio.to_thread(cloud.start)
