@@ -42,18 +42,19 @@ from hotspare_rpc.cli_args import ADDRESS
 
 EPILOG = """\b
 Examples:
-  export HOTSPARE_SERVER=127.0.0.1:7001 HOTSPARE_TOKEN_FILE=/var/lib/hotspare/admin.token
+  export HOTSPARE_SERVER=127.0.0.1:7001 HOTSPARE_TOKEN_FILE=night-shift.token
   hotspare status
   hotspare members -o json
   hotspare history --since 24h
   hotspare alarm rejected
-  hotspare context add alpha --server 127.0.0.1:7001 --token-file /var/lib/hotspare/admin.token
+  hotspare context add alpha --server 127.0.0.1:7001 --token-file night-shift.token
 
 Exit status: 0 fine, 1 refused, 2 wrong usage, 3 no connection or answer, 4 not healthy, 5 not found,
 130 interrupted.
 """
 
 _WORDS = "hotspare_cli.words"
+_OF_A_SERVER = ("server", "token_file", "tls_ca", "tls_cert", "tls_key")
 
 
 class _PipeClosed(Exception):
@@ -161,9 +162,12 @@ def hotspare(
 
     Each receiver is asked with its own token, and tells of its whole group.
     """
-    told = command.get_parameter_source("timeout") is not click.core.ParameterSource.DEFAULT
+    source, sources = command.get_parameter_source, click.core.ParameterSource
+    told = source("timeout") is not sources.DEFAULT
     words = command.meta.get(_WORDS, ())
-    command.obj = Target(server, token_file, tls_ca, tls_cert, tls_key, timeout, told, words, name)
+    typed = source("name") is sources.COMMANDLINE
+    variables = frozenset(one for one in _OF_A_SERVER if typed and source(one) is sources.ENVIRONMENT)
+    command.obj = Target(server, token_file, tls_ca, tls_cert, tls_key, timeout, told, words, name, variables)
 
 
 _RECORDS = record_groups()

@@ -45,6 +45,8 @@ class Target:
     """The command behind those options, as it was typed, for who has to repeat it elsewhere."""
     context: str | None = None
     """The context that was named for this command; without it the one in use counts."""
+    variables: frozenset[str] = frozenset()
+    """Which of the fields above were told by variables of the environment, while the context was told by an option."""
 
     def resolved(self) -> "Target":
         """This target, with what neither option nor variable told taken from the context.
@@ -63,6 +65,10 @@ class Target:
         if name is None:
             return self
         one = known.named(name)
+        if "server" in self.variables and self.server != one.server:
+            # `--context beta` means beta. What was exported is for that other server, its token as well.
+            forgotten: dict[str, Any] = dict.fromkeys(self.variables)
+            return replace(self, **forgotten, variables=frozenset()).resolved()
         if self.server is not None and self.server != one.server:
             return self
         return replace(
@@ -84,7 +90,8 @@ class Target:
         found = self.resolved()
         if found.server is None:
             return ""
-        return f"{found.context}, {found.server}" if self.server is None else str(found.server)
+        by_context = self.server is None or self.server != found.server
+        return f"{found.context}, {found.server}" if by_context else str(found.server)
 
     def deadline(self, contract: float) -> float:
         """Seconds for a call that the contract gives that long, such as one that hands the work over first."""

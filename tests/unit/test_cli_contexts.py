@@ -9,7 +9,7 @@ import pytest
 
 from hotspare_cli.contexts import path
 from hotspare_cli.errors import CliError, ExitCode
-from hotspare_cli.main import run
+from hotspare_cli.main import hotspare, run
 from hotspare_cli.options import Target
 from hotspare_rpc.address import Address, parse_address
 
@@ -98,6 +98,34 @@ def test_s1_a_token_goes_to_no_other_server_than_the_one_of_its_context(token: P
     assert add("alpha", "127.0.0.1:7001", "--token-file", str(token)) == 0
     assert target("127.0.0.1:7002").token_file is None
     assert target("127.0.0.1:7002", context="alpha").token_file is None
+
+
+def asked(*words: str) -> Target:
+    """The server that a command line means."""
+    with hotspare.make_context("hotspare", [*words, "status"]) as context:
+        assert hotspare.callback is not None
+        context.invoke(hotspare.callback, **context.params)
+        found: Target = context.obj
+        return found.resolved()
+
+
+def test_a_context_that_is_typed_comes_before_variables_of_another_server(
+    token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `hotspare --context beta disable` would end the hot spare at the host that was exported an hour ago."""
+    exported = tmp_path / "exported"
+    assert add("alpha", "127.0.0.1:7001") == add("beta", "127.0.0.1:7002", "--token-file", str(token)) == 0
+    for variable, value in (("SERVER", "127.0.0.1:7001"), ("TOKEN_FILE", exported), ("TLS_CA", exported)):
+        monkeypatch.setenv(f"HOTSPARE_{variable}", str(value))
+    beta, alpha = asked("--context", "beta"), asked("--context", "alpha")
+    assert (str(beta.server), beta.token_file, beta.tls_ca) == ("127.0.0.1:7002", token, None)
+    # Of the same server, what was exported completes the context; without one typed, variables come first.
+    assert (str(alpha.server), alpha.token_file, alpha.tls_ca) == ("127.0.0.1:7001", exported, exported)
+    assert (asked().server, asked().token_file) == (alpha.server, exported)
+    typed = asked("--server", "127.0.0.1:7003", "--context", "beta")
+    assert (str(typed.server), typed.token_file) == ("127.0.0.1:7003", exported)
+    monkeypatch.setenv("HOTSPARE_CONTEXT", "beta")
+    assert str(asked().server) == "127.0.0.1:7001"
 
 
 def test_a_named_context_comes_before_the_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
