@@ -181,8 +181,7 @@ async def _serve(options: CloudOptions, folder: DataFolder) -> int:
         await backups.stop()
         await expiry.stop()
         await supervision.stop()
-        if not failed.is_set():
-            await directory.stop(shutting_down())
+        await directory.stop(shutting_down())
         await server.stop(STOP_GRACE)
         watch.stop()
         await settled(SETTLE_GRACE)
@@ -198,7 +197,14 @@ async def _first_token(folder: DataFolder, directory: Directory) -> None:
     not know the file's token: it knows one of before, which may have been replaced because it was lost."""
     file = folder.path / TOKEN_FILE
     known = {token.sha256 for token in directory.tokens.all()}
-    if file.exists() and sha256(file.read_text(encoding="utf-8").strip()) in known:
+    try:
+        if sha256(file.read_text(encoding="utf-8").strip()) in known:
+            return
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError) as problem:
+        # It is there, and somebody else's: no reason not to serve.
+        log_event(_log, logging.WARNING, "operator_token_unreadable", file=file, problem=problem)
         return
     if any(token.name == FIRST_TOKEN for token in directory.tokens.all()):
         await directory.tokens.revoke(FIRST_TOKEN)

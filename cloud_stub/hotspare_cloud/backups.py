@@ -394,11 +394,13 @@ class Backups:
             await asyncio.sleep(PRUNE_EVERY)
 
     async def _try(self, work: Awaitable[None]) -> None:
-        """Housekeeping never ends because of a full disk."""
+        """Housekeeping never ends, whatever becomes of one of its works: on a full disk reads may fail as well."""
         try:
             await work
         except HotspareError as error:
             log_event(_log, logging.WARNING, "backup_housekeeping_failed", problem=error)
+        except Exception as error:
+            log_event(_log, logging.ERROR, "backup_housekeeping_failed", error=error)
 
 
 def _copy(backup: Backup | None) -> Copy | None:

@@ -72,6 +72,8 @@ def back_up(data: Path, target: Path) -> int:
         os.link(partial, target)
         _sync(target.absolute().parent)
         with contextlib.suppress(OSError):  # the copy is what counts
+            # Anew: it may be root's, who made a copy by hand, and its time could not be set then.
+            (data / _NOTE).unlink(missing_ok=True)
             (data / _NOTE).touch(mode=0o600)
         return target.stat().st_size
     except FileExistsError as error:

@@ -6,7 +6,7 @@ What goes next is decided by `core.window`; this carries it out, one page at a t
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hotspare_cloud.core.window import Window
@@ -18,6 +18,9 @@ MISMATCH_LIMIT = 1.5
 """Seconds for which the receiver's idea of its pull may differ from ours."""
 
 RETRY_PAUSE = 0.2
+
+FRAME_BYTES = 1024 * 1024
+"""Of alarms in one message, unless one alone is larger."""
 
 _log = logging.getLogger(__name__)
 
@@ -203,10 +206,24 @@ class Delivery:
             self.window.confirmed(number for number in numbers if number not in waiting)
             taken = [alarm for alarm in taken if alarm.number in waiting]
             if taken and self.pull is pull:
-                pull.deliver(epoch, taken, self._clock())
+                at = self._clock()
+                for part in in_frames(taken):
+                    pull.deliver(epoch, part, at)
                 self.delivered += len(taken)
                 self.redelivered += sum(1 for alarm in taken if alarm.deliveries)
         return True
+
+
+def in_frames(alarms: Sequence[WaitingAlarm]) -> Iterator[Sequence[WaitingAlarm]]:
+    """The same in parts that are messages of a good size: gRPC takes 4 MiB, and a page of large alarms may be more."""
+    begin = size = 0
+    for index, alarm in enumerate(alarms):
+        if size and size + len(alarm.payload) > FRAME_BYTES:
+            yield alarms[begin:index]
+            begin, size = index, 0
+        size += len(alarm.payload)
+    if alarms:
+        yield alarms[begin:]
 
 
 def missing(ranges: Sequence[tuple[int, int]], known: Sequence[int]) -> list[tuple[int, int]]:

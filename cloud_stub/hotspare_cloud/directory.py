@@ -7,6 +7,7 @@ authenticated without a look into the store.
 import asyncio
 import hmac
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from uuid import uuid4
@@ -20,9 +21,12 @@ from hotspare_cloud.tokens import OperatorTokens
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.lease import LeaseTerms, check_terms
 from hotspare_rpc.credentials import sha256
+from hotspare_rpc.logs import log_event
 from hotspare_store.folder import DataFolderError
 
 DEFAULT_SUB_ACCOUNT = "default"
+
+_log = logging.getLogger(__name__)
 
 
 class Directory:
@@ -74,7 +78,7 @@ class Directory:
         """End all streams with `error`."""
         self.stopped.set()
         self.keys.close()
-        await asyncio.gather(*(group.stop(error) for group in self._groups.values()))
+        await asyncio.gather(*(_stop(group, error) for group in self._groups.values()))
 
     # Accounts.
 
@@ -181,6 +185,14 @@ class Directory:
             self._devices.setdefault((arc_id, device.device_id), []).append(device)
         for watcher in self.device_watchers:
             watcher(group, changed, gone)
+
+
+async def _stop(group: Group, error: HotspareError) -> None:
+    try:
+        await group.stop(error)
+    except HotspareError as problem:
+        # Who was seen when could not be kept, on a full disk say; the stop goes on.
+        log_event(_log, logging.WARNING, "last_seen_not_kept", **group.name(), problem=problem)
 
 
 def shutting_down() -> HotspareError:

@@ -177,7 +177,8 @@ class ReceiverApp:
             journal=journal,
             incarnation=identity.incarnation,
             introduce=introduce,
-            sync=lambda: isolated.sync_report(backup.beat_report()),
+            sync=backup.beat_report,
+            tell_sync=isolated.sync_report,
             disk_free=folder.free_bytes,
             on_expelled=expelled,
             on_behind=settings.count_on,
@@ -220,6 +221,12 @@ class ReceiverApp:
                 backup.restart()
             gate.look()
             changes.notify()
+
+        def channel_came() -> None:
+            members.restart()
+            backup.restart()
+
+        cloud.on_channel = channel_came
 
         def edited() -> None:
             backup.edited()

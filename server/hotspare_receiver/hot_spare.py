@@ -390,14 +390,18 @@ class HotSpare:
                 await self._goodbye_wake.wait()
                 delay = FIRST_GOODBYE_RETRY
                 continue
-            async with self.lock:
-                # Under the lock, for a role taken meanwhile must not be given up by an older goodbye.
-                goodbye = self._store.goodbye
-                if goodbye is None or await say(self._cloud, self._store, goodbye):
-                    await self._store.forget_goodbye()
-                    if self._path.attendance is None:
-                        self._attend()
-                    continue
+            try:
+                async with self.lock:
+                    # Under the lock, for a role taken meanwhile must not be given up by an older goodbye.
+                    goodbye = self._store.goodbye
+                    if goodbye is None or await say(self._cloud, self._store, goodbye):
+                        await self._store.forget_goodbye()
+                        if self._path.attendance is None:
+                            self._attend()
+                        continue
+            except Exception as error:
+                # A disk that is full, say: while this is not done, the receiver does not work at all.
+                log_event(_log, logging.ERROR, "goodbye_not_forgotten", error=error)
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_BLOCKING_RETRY if self._goodbye_blocks() else LONGEST_GOODBYE_RETRY)
 

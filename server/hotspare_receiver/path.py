@@ -62,17 +62,20 @@ class AlarmPath:
         disk_floor: Callable[[], int] = lambda: DISK_FLOOR,
         make_output: OutputMaker = Output,
         direct: DirectLine | None = None,
+        tell_sync: Callable[[SyncReport], SyncReport] = lambda report: report,
     ) -> None:
         """Build it; nothing runs before `start`.
 
         `on_expelled`: the cloud says that the role is gone; the path has stopped by then. `on_behind`: the cloud
         knows a start of this receiver with that number, and this one has to count on above it. `on_change`: the
         snapshot has changed in a way that people want to see at once. `disk_free`, `disk_floor`: bytes; below the
-        floor this receiver is not healthy.
+        floor this receiver is not healthy. `sync`: how the copy of the configuration stands; `tell_sync`: what the
+        cloud is told of that.
         """
         self._clock = clock or SystemClock()
         self._journal = journal
         self._sync = sync
+        self._tell_sync = tell_sync
         self._disk_free = disk_free
         self._disk_floor = disk_floor
         self._on_expelled = on_expelled
@@ -147,6 +150,9 @@ class AlarmPath:
         """Attend so from now on. In the same group a held epoch goes on, whatever the role is now (G7)."""
         if attendance.scope != self._work.scope:
             self._pull_watch = PullWatch()
+        if self.silent_for is None:
+            # While nothing was attended nobody was to be heard: that is no silence of the cloud (D4).
+            self._heard_at = self._clock.now()
         self._attendance = attendance
         self._told = None
         self._work.belong_to(attendance.scope)
@@ -252,7 +258,7 @@ class AlarmPath:
             problems=self._health.problems,
             disk_free=self._free(),
             loop_lag=self._health.lag,
-            sync=self._sync(),
+            sync=self._tell_sync(self._sync()),
         )
 
     def heard(self, told: Told) -> None:

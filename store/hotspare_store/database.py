@@ -13,6 +13,7 @@ outcome: nothing is answered any more, and the process has to stop and recover a
 """
 
 import asyncio
+import contextlib
 import os
 import queue
 import sqlite3
@@ -197,13 +198,10 @@ class Database:
         started = time.monotonic()
         try:
             if not self._failed:
-                self._transact(group)
-        except sqlite3.Error as error:
-            self._undo()
-            if _is_full(error):
-                self._commit_full(group)
-            else:
-                self._fail(error)
+                self._transact_or_refuse(group)
+        except Exception as error:
+            # Whatever it is: should this thread end silently, all who write would wait for ever.
+            self._fail(error)
         if self._failed:
             for write in group:
                 write.error = store_failed()
@@ -211,6 +209,16 @@ class Database:
         self.counters.writes += len(group)
         self.counters.commit_seconds += time.monotonic() - started
         _complete(group)
+
+    def _transact_or_refuse(self, group: list[_Write]) -> None:
+        try:
+            self._transact(group)
+        except sqlite3.Error as error:
+            self._undo()
+            if _is_full(error):
+                self._commit_full(group)
+            else:
+                self._fail(error)
 
     def _transact(self, group: list[_Write]) -> None:
         connection = self._writer
@@ -238,7 +246,7 @@ class Database:
         if any(write.vital for write in group):
             # From here on only what is vital is written, until there is room to lay it down again.
             self._reserve_spent = True
-            self._reserve.unlink(missing_ok=True)
+            self._free_reserve()
         for write in group:
             if write.vital:
                 try:
@@ -270,6 +278,11 @@ class Database:
             with os.fdopen(descriptor, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
         except OSError:
+            self._free_reserve()
+
+    def _free_reserve(self) -> None:
+        # On a full disk a file system that copies on writing may refuse even that.
+        with contextlib.suppress(OSError):
             self._reserve.unlink(missing_ok=True)
 
     def restore_reserve(self) -> bool:

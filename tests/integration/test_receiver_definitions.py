@@ -29,7 +29,7 @@ from hotspare_receiver.store.draft import Draft
 from hotspare_receiver.store.schema import migrations
 from hotspare_rpc.records import packed, set_id
 from hotspare_store.database import Database
-from tests.integration.path_fakes import SETTINGS, FakeArc, FakeCloud, Receiver, stored_alarm, until
+from tests.integration.path_fakes import ATTENDANCE, SETTINGS, FakeArc, FakeCloud, Receiver, stored_alarm, until
 
 SILENCED = GroupView(CodeBook([Definition("602", "RP", forwarded=False)]), disabled=frozenset({"off"}))
 
@@ -330,6 +330,28 @@ async def test_d4_a_copy_counts_until_the_cloud_was_lost_for_long(
     monkeypatch.setattr(receiver.clock, "now", lambda: now + 61.0)
     # The next word of the cloud would end it: there is none within this step.
     assert withholding.certain is NOTHING_KNOWN
+
+
+async def test_d4_what_a_host_has_not_published_yet_is_told_to_the_cloud_and_makes_its_copy_no_worse(
+    receiver: Receiver, cloud: FakeCloud
+) -> None:
+    receiver.start()
+    receiver.path._tell_sync = lambda report: replace(report, state=3)
+    receiver.path.follow_group(SILENCED)
+    await until(lambda: cloud.beats and cloud.beats[-1].sync_state == 3)
+    # Alarms of a device that is switched off would go to the ARC.
+    assert receiver.path._work._withholding.certain is SILENCED
+
+
+async def test_d4_the_time_while_nothing_was_attended_is_no_silence_of_the_cloud(
+    receiver: Receiver, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.start(attendance=None)
+    assert receiver.path.silent_for is None
+    now = receiver.clock.now() + 3600.0
+    monkeypatch.setattr(receiver.clock, "now", lambda: now)
+    receiver.path.attend(ATTENDANCE)
+    assert receiver.path.silent_for == 0.0
 
 
 async def test_f6_what_was_withheld_and_comes_again_is_confirmed_again_and_never_sent(

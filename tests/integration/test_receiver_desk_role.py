@@ -12,6 +12,7 @@ import pytest
 
 from hotspare.v1 import group_pb2, receiver_service_pb2, role_service_pb2, token_pb2
 from hotspare_model.errors import HotspareError, Reason
+from hotspare_receiver.store.settings import SettingsStore
 from hotspare_rpc.address import Address
 from hotspare_rpc.errors import UnknownReasonError, from_rpc_error, of_newer_peer
 from tests.integration.test_receiver_desk_support import (
@@ -176,6 +177,30 @@ async def test_x2_a_goodbye_that_the_cloud_did_not_hear_is_said_after_a_restart(
         assert cloud.left[0].generation == generation
         await wait_until(lambda: not (tmp_path / "r" / "goodbye.key").exists())
         assert not cloud.members
+
+
+async def test_g7_a_goodbye_that_could_not_be_forgotten_is_not_the_end_of_the_receiver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is there this receiver attends nothing; on a full disk it could not be deleted."""
+    cloud, failures = FakeCloud(), [HotspareError(Reason.DISK_LOW, "the disk is full"), OSError("no space")]
+    forget = SettingsStore.forget_goodbye
+
+    async def forgotten(store: SettingsStore) -> None:
+        if store.goodbye is not None and failures:
+            raise failures.pop()
+        await forget(store)
+
+    monkeypatch.setattr(SettingsStore, "forget_goodbye", forgotten)
+    async with running(tmp_path / "r") as desk:
+        async with serving_cloud(cloud) as address:
+            await desk.connect(address)
+            await desk.enable()
+        assert not (await desk.call(desk.receiver.DisableHotSpare, DISABLE)).cloud_told
+        async with serving_cloud(cloud, Address("127.0.0.1", port_of(address))):
+            await wait_until(lambda: not (tmp_path / "r" / "goodbye.key").exists())
+            assert not failures
+            await wait_until(lambda: bool(cloud.attending))
 
 
 async def test_a_role_taken_anew_is_not_given_up_by_an_older_goodbye(tmp_path: Path) -> None:

@@ -168,6 +168,24 @@ async def connected(channel: grpc.aio.Channel | None) -> None:
     await wait_until(lambda: channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY)
 
 
+async def test_s3_who_waits_for_a_channel_hears_of_the_one_that_a_whole_certificate_makes(tmp_path: Path) -> None:
+    """The settings changed while the pair was half written, say."""
+    ca = Authority.make()
+    own = write_pair(tmp_path, ca.issue("receiver"))
+    whole = own.cert.read_bytes()
+    own.cert.write_bytes(whole[:100])
+    async with receiver_of(tmp_path, "127.0.0.1:9", ca, own) as cloud:
+        came: list[bool] = []
+        cloud.on_channel = lambda: came.append(cloud.channel() is not None)
+        assert cloud.channel() is None
+        assert came == []
+        own.cert.write_bytes(whole)
+        assert cloud.channel() is not None
+        assert came == [True]
+        assert cloud.channel() is not None
+        assert came == [True]
+
+
 async def test_s3_a_receiver_shows_its_renewed_certificate_once_it_connects_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -237,6 +237,44 @@ async def test_a7_what_is_vital_passes_beside_what_the_full_disk_refuses(opened:
     assert opened.failures == []
 
 
+async def test_a7_a_reserve_that_a_full_disk_does_not_even_let_go_ends_no_writer(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a file system copies on writing. All who write would wait for ever."""
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    await opened.fill()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refused)
+        async with asyncio.timeout(10):
+            results = await asyncio.gather(
+                opened.add(1, "x" * 100_000), opened.add(2, "x" * 100_000, vital=True), return_exceptions=True
+            )
+    assert [isinstance(one, HotspareError) and one.reason is Reason.DISK_LOW for one in results] == [True, True]
+    await opened.make_room()
+    opened.database.restore_reserve()
+    await opened.add(3)
+    assert await opened.numbers() == [3]
+
+
+async def test_a_defect_in_the_writers_thread_fails_the_store_and_is_told(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened.database, "_transact", _broken)
+    async with asyncio.timeout(10):
+        for number in (1, 2):
+            with pytest.raises(HotspareError) as error:
+                await opened.add(number)
+            assert error.value.reason is Reason.STORE_FAILED
+    assert [str(failure) for failure in opened.failures] == ["a defect"]
+
+
+def _broken(group: object) -> None:
+    raise RuntimeError("a defect")
+
+
 async def test_a7_the_reserve_is_for_vital_writes(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it was given up, what is not vital is refused until it is laid down again, though it might just fit."""
     await opened.add(1)

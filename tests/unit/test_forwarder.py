@@ -1,6 +1,7 @@
 """What goes to the ARC next, and when an alarm is confirmed (core/forwarder.py)."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -158,6 +159,33 @@ def test_a4_without_a_required_output_nothing_is_confirmed() -> None:
     deliver(forwarder, alarm(1))
     assert finish(forwarder, send(forwarder, "extra"), Outcome.CONFIRMED, "extra") is None
     assert forwarder.progress(0.0).waiting == 1
+
+
+def test_a4_an_output_that_gets_required_also_gets_what_it_was_done_with() -> None:
+    forwarder = working(first=True, second=False)
+    forwarder.set_aside_after = 1
+    deliver(forwarder, *alarms(1, 2))
+    assert finish(forwarder, send(forwarder, "second"), Outcome.REFUSED, "second") is None
+    assert number_sent(forwarder, "second") == 2
+    forwarder.set_outputs({"first": False, "second": True})
+    # Refused there, it was in no lane of that output any more: it would have waited for ever.
+    assert forwarder.waiting_for("second") == 2
+    assert forwarder.waiting_for("first") == 2
+
+
+def test_a5_what_an_operator_sends_again_is_taken_though_the_word_that_it_was_set_aside_is_lost() -> None:
+    forwarder = working()
+    forwarder.set_aside_after = 1
+    deliver(forwarder, *alarms(1, 2))
+    finish(forwarder, send(forwarder), Outcome.REFUSED)
+    assert forwarder.rejection(1) is not None
+    again = replace(alarm(1), attempt=2, replay=True)
+    # The same delivery in another pull is no new one.
+    assert not deliver(forwarder, replace(alarm(1), replay=True)).new
+    assert deliver(forwarder, again).new == (again,)
+    assert forwarder.rejection(1) is None
+    assert [finish(forwarder, send(forwarder), Outcome.CONFIRMED) for _ in range(2)] == [2, 1]
+    assert forwarder.drained
 
 
 def test_a4_an_output_that_is_not_required_gets_the_alarm_though_it_is_confirmed() -> None:

@@ -16,7 +16,7 @@ from hotspare_cloud.services.submissions import Arrival, DevicePublisher, Gatewa
 from hotspare_cloud.supervision import Supervision
 from hotspare_model.alarm import AlarmMark
 from hotspare_model.errors import HotspareError, Reason, field_invalid
-from hotspare_rpc.alarm_batches import check_batch
+from hotspare_rpc.alarm_batches import Refusing, check_batch
 from hotspare_rpc.errors import canonical_code
 from hotspare_rpc.wire import duration_to_proto, stored_alarm_from_proto
 
@@ -124,7 +124,7 @@ class _BatchStream:
         self._turn = asyncio.Lock()
         self._storing = 0
         self._room = asyncio.Event()
-        self._refusing: HotspareError | None = None
+        self._refusing = Refusing()
 
     def end(self, error: Exception) -> None:
         """End the stream with an error, after the answers that are queued."""
@@ -204,18 +204,17 @@ class _BatchStream:
         return response
 
     async def _publish(self, group_id: int, submissions: Sequence[Submission]) -> Sequence[Receipt | HotspareError]:
-        """Store the good alarms of a batch. After a refusal for want of room, what is under way is refused too: else
-        later alarms of a device would pass the refused one (A3)."""
-        if len(self._under_way) <= 1:
-            self._refusing = None
+        """Store the good alarms of a batch, unless one before it was refused for now and must not be passed (A3)."""
+        self._refusing.look((one.alarm.alarm_id for one in submissions), alone=self._unanswered <= 1)
         try:
-            if self._refusing is not None:
-                raise self._refusing
+            if self._refusing.error is not None:
+                raise self._refusing.error
             return await self._intake.publish(group_id, submissions) if submissions else []
         except HotspareError as error:
             if error.reason not in (Reason.DISK_LOW, Reason.INTAKE_FULL):
                 raise
-            self._refusing = error
+            if submissions:
+                self._refusing.begin(submissions[0].alarm.alarm_id, error)
             return [error] * len(submissions)
 
 

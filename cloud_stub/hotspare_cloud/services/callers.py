@@ -60,20 +60,23 @@ class Callers:
         self._directory.keys.check(shown.arc_id, shown.arc_key, shown.receiver_id)
         return ReceiverCaller(shown.arc_id, shown.receiver_id, read_operator(metadata) or "")
 
-    def lasting(self, context: Context, end: EndStream) -> AbstractContextManager[None]:
-        """Stands around a stream: `end` is called when the ARC key (X3) or token that opened it ends before it does.
+    def lasting(self, context: Context, end: EndStream, *, by_token: bool = False) -> AbstractContextManager[None]:
+        """Stands around a stream: `end` is called when the ARC key (X3) that opened it ends before it does; `by_token`:
+        or the operator's token, where one is shown.
 
         Raises:
             HotspareError: INVALID_CREDENTIALS, TOKEN_EXPIRED: it has ended already.
         """
         metadata = context.invocation_metadata()
+        # As `group` and the others read who calls. None but watches of groups take a token; whoever shows one besides
+        # is not admitted by it elsewhere.
+        token = read_bearer_token(metadata) if by_token else None
+        if token is not None:
+            return self._directory.tokens.lasting(token.secret, end)
         shown = read_receiver_credentials(metadata)
-        if shown is not None:
-            return self._directory.keys.lasting(shown.arc_id, shown.arc_key, end)
-        token = read_bearer_token(metadata)
-        if token is None:
+        if shown is None:
             return nullcontext()  # a device's, which is looked at with each batch
-        return self._directory.tokens.lasting(token.secret, end)
+        return self._directory.keys.lasting(shown.arc_id, shown.arc_key, end)
 
     def device(self, context: Context) -> DeviceRow:
         """The device that calls. Raises HotspareError INVALID_CREDENTIALS."""

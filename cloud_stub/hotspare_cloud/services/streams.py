@@ -78,7 +78,7 @@ def woken(directory: Directory, callers: Callers, context: Context, group: Group
     wakes = Wakes(directory.stopped)
     group.watchers.add(wakes.wake)
     try:
-        with callers.lasting(context, wakes.end):
+        with callers.lasting(context, wakes.end, by_token=True):
             yield wakes
     finally:
         group.watchers.discard(wakes.wake)

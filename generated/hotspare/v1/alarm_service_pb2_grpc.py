@@ -103,8 +103,9 @@ class AlarmServiceServicer:
         may be unanswered (4 before the first one). 2. The server stores them in their order and answers each batch once,
         when all its alarms are durable or refused: one result an alarm, in the order of the batch. A refused alarm harms
         no other; but after one that is refused with `retry_delay`, later ones of its device in batches under way are
-        refused so too, to keep their order. Such a stream takes alarms again once no batch is unanswered: read all answers,
-        wait for the longest `retry_delay`, and send again from the first refused one.
+        refused so too, to keep their order. Such a stream takes alarms again from the first refused one on: read all
+        answers, wait for the longest `retry_delay`, and send again from that one. (Whoever drops it is taken again when all
+        is answered, after 10 seconds.)
         3. The caller half-closes; the server answers what is left and ends with OK. After an error or a break, publish
         what was not answered again, in a new stream.
 

@@ -59,6 +59,8 @@ class CloudClient:
         self._shown: FileState = ()
         """Of the own certificate and its key, when a channel was opened last, or could not be."""
         self._closing: set[asyncio.Task[None]] = set()
+        self.on_channel: Callable[[], None] = lambda: None
+        """Called when there is a channel where the settings gave none before: who waits for one may go on."""
 
     @property
     def address(self) -> str:
@@ -127,10 +129,12 @@ class CloudClient:
         renewed = self._opened(self._made_of)
         if renewed is None:
             return  # A pair that is half written is tried again once it has changed; until then the old one is shown.
-        if self._channel is not None:
-            self._close_later(self._channel)
-        self._channel = renewed
+        before, self._channel = self._channel, renewed
         log_event(_log, logging.INFO, "cloud_channel_renewed", address=self._made_of[0])
+        if before is not None:
+            self._close_later(before)
+        else:
+            self.on_channel()
 
     def roles(self) -> "role_service_pb2_grpc.RoleServiceAsyncStub":
         """The cloud's RoleService. Raises HotspareError CLOUD_NOT_CONFIGURED."""

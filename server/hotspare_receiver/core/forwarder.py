@@ -208,6 +208,9 @@ class Forwarder:
             if delivered.epoch != self._epoch:
                 continue
             here = self._waiting.get(delivered.number)
+            if here is not None and delivered.replay and delivered.attempt > here.delivered.attempt:
+                # The cloud has set it aside, and its word of that was lost, before an operator sent it again (A5).
+                here = None if self.set_aside(delivered.number) else here
             if delivered.number in known:
                 again.append(delivered)
             elif here is None and delivered.number in withheld:
@@ -278,12 +281,15 @@ class Forwarder:
 
         `streams`: those that may have several in flight.
 
-        A new output gets all that waits. What is in flight at one that is gone is forgotten there.
+        A new output gets all that waits; one that gets required, what it did not get while it was not. What is in
+        flight at one that is gone is forgotten there.
         """
         gone = self._lanes.keys() - required.keys()
         for name in gone:
             del self._lanes[name]
-        self._required = frozenset(name for name, needed in required.items() if needed)
+        before, self._required = self._required, frozenset(name for name, needed in required.items() if needed)
+        for name in (self._required - before) & self._lanes.keys():
+            self._catch_up(name)
         for name in required.keys() - self._lanes.keys():
             self._lanes[name] = StreamLane() if name in streams else Lane()
             for number, waiting in self._waiting.items():
@@ -381,6 +387,13 @@ class Forwarder:
             if refusals:
                 # The one that makes it too many is still to come: it has the raw exchange.
                 lane.recall(delivered.number, min(refusals, self.set_aside_after - 1))
+
+    def _catch_up(self, output: str) -> None:
+        """Enqueue what an output is done with, by a refusal or for want of room, though it has not confirmed it."""
+        there = self._lanes[output].numbers()
+        for number, waiting in self._waiting.items():
+            if number not in there and number not in self._rejected and output not in waiting.confirmed_by:
+                self._enqueue(waiting.delivered, (output,))
 
     def _is_confirmed(self, waiting: _Waiting) -> bool:
         return bool(self._required) and self._required <= waiting.confirmed_by

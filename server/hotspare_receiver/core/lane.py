@@ -61,6 +61,10 @@ class Lane(Generic[T]):
         """When the first of the held devices gets ready. None: none is held."""
         return self._held[0][0] if self._held and self._held[0][0] < inf else None
 
+    def numbers(self) -> set[int]:
+        """All that wait, those in flight included."""
+        return {item.number for queue in self._devices.values() for item in queue}
+
     def attempts_of(self, number: int) -> int:
         """Attempts of an alarm that is here, the one in flight included."""
         return self._attempts.get(number, 0)

@@ -46,6 +46,10 @@ class StreamLane(Lane[T]):
         self.flying = flying if flying is item else None
         return self.flying is not None
 
+    def numbers(self) -> set[int]:
+        """All that wait, those in flight included."""
+        return super().numbers() | self._flights.keys()
+
     def put(self, item: T) -> None:
         """Append to the queue of its device."""
         self._put += 1

@@ -253,7 +253,7 @@ class SettingsStore:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM goodbye")
 
-        await self._database.write(work)
+        await self._database.write(work, vital=True)
         self.goodbye, self.goodbye_key = None, ""
         await asyncio.to_thread(_keep_secret, self._goodbye_key_file, "")
 

@@ -8,7 +8,13 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from hotspare.v1 import account_service_pb2, account_service_pb2_grpc, role_service_pb2, token_pb2
+from hotspare.v1 import (
+    account_service_pb2,
+    account_service_pb2_grpc,
+    alarm_service_pb2_grpc,
+    role_service_pb2,
+    token_pb2,
+)
 from hotspare_model.errors import Reason
 from hotspare_rpc.credentials import BearerToken
 from tests.integration.cloud.helpers import (
@@ -22,7 +28,7 @@ from tests.integration.cloud.helpers import (
     until_asked,
 )
 from tests.integration.cloud.receivers import HOST, Receiver
-from tests.integration.cloud.scene import Scene
+from tests.integration.cloud.scene import Scene, batch, new_alarm
 
 ADMIN = token_pb2.TOKEN_ROLE_ADMIN
 OPERATOR = token_pb2.TOKEN_ROLE_OPERATOR
@@ -237,6 +243,33 @@ def _duration(span: timedelta) -> Duration:
     message = Duration()
     message.FromTimedelta(span)
     return message
+
+
+async def test_s1_a_stream_ends_with_the_token_that_admitted_it_whatever_else_was_shown(
+    channel: grpc.aio.Channel, admin: Desk, account: Account
+) -> None:
+    scene = await Scene.set(channel, account)
+    secret = await admin.new_token("with-a-key", VIEWER)
+    watch = scene.host.roles.WatchMembers(
+        role_service_pb2.WatchMembersRequest(arc_id=account.arc_id),
+        metadata=(*BearerToken(secret).metadata(), *scene.host.metadata),
+        timeout=DEADLINE,
+    )
+    await watch.read()
+    await admin.call("RevokeOperatorToken", name="with-a-key")
+    assert (await refused(to_its_end(watch))).reason is Reason.INVALID_CREDENTIALS
+
+
+async def test_s1_a_token_that_is_none_of_ours_harms_no_stream_of_a_device(
+    channel: grpc.aio.Channel, account: Account
+) -> None:
+    """As a proxy may add one of its own."""
+    device = (await Scene.set(channel, account)).devices[0]
+    shown = (*device.metadata, *BearerToken("of-a-proxy").metadata())
+    stub = alarm_service_pb2_grpc.AlarmServiceStub(channel)
+    stream = stub.PublishAlarms(iter([batch(1, [new_alarm(1)])]), metadata=shown, timeout=DEADLINE)
+    (answer,) = [answer async for answer in stream]
+    assert answer.results[0].HasField("receipt")
 
 
 @pytest.mark.parametrize("ends", ["revoked", "expired"])
