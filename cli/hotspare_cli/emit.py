@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from hotspare_cli.layout import Part
@@ -62,6 +61,8 @@ def yaml_text(plain: Any) -> str:
 
 
 def _plain(response: Message) -> dict[str, Any]:
+    from google.protobuf.json_format import MessageToDict  # long to import, and tables do without
+
     # With defaults: a script that asks for `working` or `waiting` must not stumble over false and 0.
     plain: dict[str, Any] = MessageToDict(
         response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

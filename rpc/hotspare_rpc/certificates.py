@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from cryptography import x509
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -14,6 +13,8 @@ from hotspare_rpc.tls import FileState, file_state
 def trust_end(pem: bytes) -> float:
     """When nothing of a bundle of authorities is trusted any more: with the last of them, for while an authority is
     replaced the old one stands beside the new one. Seconds since 1970; 0 without any."""
+    from cryptography import x509  # it takes long to import, and most servers on one machine speak in clear
+
     try:
         authorities = x509.load_pem_x509_certificates(pem)
     except ValueError:

@@ -5,14 +5,11 @@ import os
 import ssl
 import threading
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
 
 import grpc
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
 
 from hotspare_rpc.logs import log_event
 
@@ -76,14 +73,16 @@ class ChannelTls:
         """Read the files. Raises TlsError, as for servers."""
         if (cert is None) != (key is None):
             raise TlsError("a client's certificate and its key go together")
+        from hotspare_rpc import pem  # it takes long to import, and most servers on one machine speak in clear
+
         ca_pem = None
         if ca is not None:
             ca_pem = _read(ca)
-            _certificates(ca, ca_pem)
+            pem.certificates(ca, ca_pem)
         if cert is None or key is None:
             return cls(ca_pem)
         cert_pem, key_pem = _read(cert), _read(key)
-        _check_pair(cert, cert_pem, key, key_pem)
+        pem.checked_pair(cert, cert_pem, key, key_pem)
         return cls(ca_pem, cert_pem, key_pem)
 
     def credentials(self) -> grpc.ChannelCredentials:
@@ -181,30 +180,17 @@ def _system_roots() -> bytes | None:
 
 
 def _load(files: ServerTls) -> _Loaded:
+    from hotspare_rpc import pem  # as above
+
     cert_pem, key_pem = _read(files.cert), _read(files.key)
-    leaf = _check_pair(files.cert, cert_pem, files.key, key_pem)
+    leaf = pem.checked_pair(files.cert, cert_pem, files.key, key_pem)
     client_ca_pem = None
     if files.client_ca is not None:
         client_ca_pem = _read(files.client_ca)
-        _certificates(files.client_ca, client_ca_pem)
-    _tell(files.cert, leaf)
+        pem.certificates(files.client_ca, client_ca_pem)
+    pem.tell(files.cert, leaf)
     configuration = grpc.ssl_server_certificate_configuration([(key_pem, cert_pem)], client_ca_pem)
     return _Loaded(configuration, leaf.not_valid_after_utc)
-
-
-def _tell(path: Path, leaf: x509.Certificate) -> None:
-    """Log what is served from now on. A wrong validity is no error here: the clock may be what is wrong."""
-    now = datetime.now(UTC)
-    is_valid = leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc
-    log_event(
-        _log,
-        logging.INFO if is_valid else logging.WARNING,
-        "tls_certificate_loaded" if is_valid else "tls_certificate_not_valid_now",
-        file=path,
-        not_before=leaf.not_valid_before_utc,
-        not_after=leaf.not_valid_after_utc,
-        fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
-    )
 
 
 def _read(path: Path) -> bytes:
@@ -212,28 +198,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as problem:
         raise TlsError(f"cannot read {path}: {problem.strerror or problem}") from problem
-
-
-def _certificates(path: Path, pem: bytes) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError as problem:
-        raise TlsError(f"{path} holds no certificate in PEM form") from problem
-
-
-def _check_pair(cert: Path, cert_pem: bytes, key: Path, key_pem: bytes) -> x509.Certificate:
-    leaf = _certificates(cert, cert_pem)[0]
-    try:
-        private = serialization.load_pem_private_key(key_pem, password=None)
-    except TypeError as problem:
-        raise TlsError(f"the private key in {key} is encrypted; a server needs it without a password") from problem
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise TlsError(f"{key} holds no private key in PEM form") from problem
-    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    try:
-        own, shown = private.public_key().public_bytes(*form), leaf.public_key().public_bytes(*form)
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise TlsError(f"the certificate in {cert} is for a kind of key that is not known here") from problem
-    if own != shown:
-        raise TlsError(f"the private key in {key} does not belong to the certificate in {cert}")
-    return leaf

@@ -173,7 +173,7 @@ def test_a_certificate_out_of_its_time_is_served_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tls = write_pair(tmp_path, Authority.make().issue("server"))
-    monkeypatch.setattr("hotspare_rpc.tls.datetime", _Tomorrow)
+    monkeypatch.setattr("hotspare_rpc.pem.datetime", _Tomorrow)
     tls.check()
     assert [record.msg for record in caplog.records] == ["tls_certificate_not_valid_now"]
 

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from cryptography import x509
-
 from hotspare.v1 import receiver_service_pb2
 from hotspare_model.errors import HotspareError, Reason, field_invalid
 from hotspare_model.group import Role
@@ -189,8 +187,10 @@ def _pem(field: str, text: str) -> str:
         return ""
     if len(text) > LONGEST_PEM:
         raise field_invalid(field, f"is at most {LONGEST_PEM} characters long")
+    from cryptography.x509 import load_pem_x509_certificates  # long to import, and seldom needed
+
     try:
-        x509.load_pem_x509_certificates(text.encode())
+        load_pem_x509_certificates(text.encode())
     except ValueError as error:
         raise field_invalid(field, "holds no certificate in PEM") from error
     return text
