@@ -146,6 +146,21 @@ TABLE: tuple[Row, ...] = (
         "Mend the way to the cloud; what is missing there is then published by itself.",
     ),
     Row(
+        Topic.ALARMS,
+        _WRONG,
+        when.unpublished_dual_off,
+        "{line}.",
+        "hotspare settings set --dual-connection on; off again once hotspare status tells nothing more of them.",
+    ),
+    Row(
+        Topic.ALARMS,
+        _WRONG,
+        when.unpublished,
+        "{line}.",
+        "It is tried again by itself. See whether this receiver is the host (hotspare members), and whether the cloud "
+        "has its devices (hotspare backup show).",
+    ),
+    Row(
         Topic.OUTPUTS,
         _WRONG,
         when.problem(_PROBLEM.HEALTH_PROBLEM_KIND_NO_OUTPUT),
@@ -350,6 +365,13 @@ TABLE: tuple[Row, ...] = (
         when.set_aside,
         "{line}.",
         "See why: hotspare alarm rejected. To send one again: hotspare alarm replay NUMBER.",
+    ),
+    Row(
+        Topic.ALARMS,
+        _WATCH,
+        when.unpublished_elsewhere,
+        "{line}.",
+        "They are published when it is the host there again. What its ARC had of them: hotspare alarm list.",
     ),
     Row(
         Topic.ROLES,

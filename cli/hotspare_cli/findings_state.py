@@ -169,6 +169,21 @@ def isolated(seen: Seen) -> Found:
         yield {"taken": _alarms(left.taken), "unpublished": number(left.unpublished)}
 
 
+def unpublished_dual_off(seen: Seen) -> Found:
+    """Direct alarms that the cloud takes no more, since dual connection was switched off before it had them (D4)."""
+    return seen.told(r"direct alarms?, taken while cut off .* can't be published, for dual connection")
+
+
+def unpublished(seen: Seen) -> Found:
+    """Direct alarms that the cloud does not take, for whatever it has against them (D4)."""
+    return seen.told(r"direct alarms?, taken while cut off .* can't be published:")
+
+
+def unpublished_elsewhere(seen: Seen) -> Found:
+    """Direct alarms of a group that this receiver has left (D4)."""
+    return seen.told(r"direct alarms?, taken while cut off .* wait for the group ")
+
+
 def paused(seen: Seen) -> Found:
     """Somebody works, and nobody would take over (F8)."""
     group = seen.status.group

@@ -24,7 +24,7 @@ from hotspare_model.supervision import DEFAULT_INTERVAL
 from hotspare_receiver import main as receiver
 from hotspare_receiver.core.dc09_window import FUTURE, PAST
 from hotspare_receiver.core.forwarder import OPTIONAL_LIMIT
-from hotspare_receiver.direct.gateway import MOST_AT_ONCE
+from hotspare_receiver.direct.gateway import MOST_AT_ONCE, MOST_OF_DEVICE
 from hotspare_receiver.outputs.feed_session import BACKLOG_LIMIT
 from hotspare_receiver.services import feed_stream, outputs
 from hotspare_receiver.snapshot import Dc09Config, SurgardConfig
@@ -128,6 +128,7 @@ NUMBERS: dict[str, int] = {
     "batches of a stream without an answer": cloud_alarm.WINDOW,
     "alarms that wait for their commit, of all devices": intake.WAITING_LIMIT,
     "direct alarms under way at a host": MOST_AT_ONCE,
+    "direct alarms under way at a host, of one device": MOST_OF_DEVICE,
     "free disk of the cloud": cloud.DISK_FLOOR_MB,
     "`window` of a subscription": feed_stream.MOST_WINDOW,
     "cursors in an acknowledgement": feed_stream.MOST_CURSORS,

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from hotspare.v1 import (
     role_service_pb2_grpc,
 )
 from hotspare_model.errors import HotspareError, Reason
+from hotspare_receiver.direct import gateway as gateway_module
 from hotspare_rpc.address import Address, parse_address
 from hotspare_rpc.credentials import DeviceCredentials
 from hotspare_rpc.server import RpcServer
@@ -79,6 +80,16 @@ class Device:
         alarm = alarm_pb2.Alarm(**{**told, **fields})
         request = alarm_service_pb2.PublishAlarmRequest(submission=alarm_service_pb2.AlarmSubmission(alarm=alarm))
         return self.stub.PublishAlarm(request, metadata=self.metadata, timeout=DEADLINE)
+
+    async def stream(self, *batches: Sequence[str]) -> list[alarm_service_pb2.PublishAlarmsResponse]:
+        """Publish alarms with these ids in batches, none of which waits for an answer; returns the answers."""
+        requests = []
+        for number, ids in enumerate(batches, start=1):
+            alarms = [alarm_pb2.Alarm(alarm_id=each, code="130") for each in ids]
+            submissions = [alarm_service_pb2.AlarmSubmission(alarm=each) for each in alarms]
+            requests.append(alarm_service_pb2.PublishAlarmsRequest(batch=number, submissions=submissions))
+        call = self.stub.PublishAlarms(iter(requests), metadata=self.metadata, timeout=DEADLINE)
+        return [answer async for answer in call]
 
     @property
     def stub(self) -> Any:
@@ -167,24 +178,28 @@ async def test_d2_a_batch_is_answered_alarm_by_alarm_in_its_order(tmp_path: Path
     intake = FakeIntake()
     async with host(tmp_path / "r", FakeCloud(), intake) as (_, panel):
         named = [f"00000000-0000-7000-8000-{number:012d}" for number in range(1, 9)]
-        alarms = [alarm_pb2.Alarm(alarm_id=name, code="130") for name in named]
-        alarms[2].alarm_id = "wrong"
-        batches = [
-            alarm_service_pb2.PublishAlarmsRequest(
-                batch=number,
-                submissions=[
-                    alarm_service_pb2.AlarmSubmission(alarm=each) for each in alarms[4 * number - 4 : 4 * number]
-                ],
-            )
-            for number in (1, 2)
-        ]
-        stream = panel.stub.PublishAlarms(iter(batches), metadata=panel.metadata, timeout=DEADLINE)
-        answers = [answer async for answer in stream]
+        answers = await panel.stream([*named[:2], "wrong", named[3]], named[4:])
         assert [answer.batch for answer in answers] == [1, 2]
         results = [result for answer in answers for result in answer.results]
         assert [result.WhichOneof("result") for result in results].count("receipt") == 7
         assert results[2].rejection.reason == 50
         assert [key[1] for key in intake.order] == named[:2] + named[3:]
+
+
+async def test_s4_a_device_that_streams_much_shuts_no_other_out_and_has_none_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "MOST_AT_ONCE", 3)
+    intake = FakeIntake(going={"panel-1": asyncio.Event()})
+    async with host(tmp_path / "r", FakeCloud(), intake) as (desk, panel):
+        other = await device(desk, "panel-2", "4002")
+        named = [f"00000000-0000-7000-8000-{number:012d}" for number in range(1, 9)]
+        streaming = asyncio.create_task(panel.stream(named[:4], named[4:]))
+        await wait_until(lambda: bool(intake.asked))
+        await other.publish()
+        intake.going["panel-1"].set()
+        assert all(result.HasField("receipt") for answer in await streaming for result in answer.results)
+        assert [key[1] for key in intake.order if key[0] == "panel-1"] == named
 
 
 async def test_a7_below_the_floor_of_free_disk_direct_alarms_are_refused_and_kept_by_their_devices(

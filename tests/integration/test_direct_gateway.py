@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from hotspare.v1 import alarm_pb2, alarm_service_pb2, alarm_service_pb2_grpc
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_receiver.clients.cloud import CloudClient
 from hotspare_receiver.direct import gateway as gateway_module
+from hotspare_receiver.direct.gateway import Doubts as DoubtsKept
 from hotspare_receiver.direct.gateway import Gateway, Key
 from hotspare_receiver.store.schema import migrations
 from hotspare_receiver.store.settings import Settings, SettingsStore
@@ -104,7 +105,9 @@ class Doubts:
 
 
 @asynccontextmanager
-async def gateway_to(folder: Path, address: str, doubts: Doubts | None = None) -> AsyncIterator[Gateway]:
+async def gateway_to(
+    folder: Path, address: str, doubts: DoubtsKept | None = None, hopeless: Callable[[], bool] = lambda: False
+) -> AsyncIterator[Gateway]:
     """A gateway to a cloud."""
     database = Database.open(folder / "receiver.db", migrations)
     store = await SettingsStore.open(database, folder)
@@ -112,7 +115,7 @@ async def gateway_to(folder: Path, address: str, doubts: Doubts | None = None) -
     cloud = CloudClient(store)
     cloud.follow_settings()
     try:
-        yield Gateway(cloud, time.monotonic, doubts, PATIENCE)
+        yield Gateway(cloud, time.monotonic, doubts, PATIENCE, hopeless)
     finally:
         await cloud.close()
         database.close()
@@ -218,3 +221,22 @@ async def test_a7_what_is_under_way_is_bounded(tmp_path: Path, monkeypatch: pyte
         intake.going["panel"].set()
         await asyncio.gather(*waiting)
         assert (await gateway.publish(alarm(4))).number == 4
+
+
+async def test_s4_what_is_under_way_of_one_device_leaves_room_for_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(gateway_module, "MOST_OF_DEVICE", 3)
+    intake = FakeIntake(going={"panel": asyncio.Event()})
+    async with serving(intake) as address, gateway_to(tmp_path, address) as gateway:
+        waiting = [asyncio.create_task(gateway.publish(alarm(number))) for number in range(1, 5)]
+        refused = (await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))[0]
+        error = refused.pop().exception()
+        assert isinstance(error, HotspareError)
+        assert (error.reason, error.metadata["limit"]) == (Reason.INTAKE_FULL, "3")
+        assert error.retry_after is not None
+        assert (await gateway.publish(alarm(1, "another"))).number == 1
+        intake.going["panel"].set()
+        await asyncio.gather(*waiting[:3])
+        assert (await gateway.publish(alarm(4))).number == 5

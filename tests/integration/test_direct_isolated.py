@@ -14,11 +14,13 @@ from hotspare_model.alarm import AlarmMark
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_receiver.clock import SystemClock
 from hotspare_receiver.core.forwarder import Outcome, Sending
+from hotspare_receiver.direct import isolated as isolated_module
 from hotspare_receiver.direct.doubts import DurableDoubts
-from hotspare_receiver.direct.isolated import SYNC_BEHIND, Isolated
+from hotspare_receiver.direct.isolated import SYNC_BEHIND, SYNC_DIVERGED, Isolated
 from hotspare_receiver.history import AttemptRecord
 from hotspare_receiver.journal import AlarmQuery, Journal
 from hotspare_receiver.snapshot import SyncReport
+from hotspare_receiver.status_direct import direct_advice
 from hotspare_receiver.store.direct import DirectStore
 from hotspare_receiver.store.schema import migrations
 from hotspare_rpc.wire import stored_alarm_from_proto
@@ -39,9 +41,15 @@ class Around:
     allowing: bool = True
     full: bool = False
     group: str = "north/default"
+    dual: bool = True
+    unknown: set[str] = field(default_factory=lambda: {"nobody"})
+    """Devices that the configuration here does not have."""
 
     def allowed(self) -> bool:
         return self.allowing
+
+    def dual_connection(self) -> bool:
+        return self.dual
 
     def silent_for(self) -> float | None:
         return self.silent
@@ -53,7 +61,7 @@ class Around:
         return self.group
 
     async def account_number(self, device_id: str) -> str:
-        if device_id == "nobody":
+        if device_id in self.unknown:
             raise HotspareError(Reason.DEVICE_UNKNOWN, "there is no such device", device_id=device_id)
         return "4001"
 
@@ -68,10 +76,17 @@ class Cloud:
 
     published: list[Submission] = field(default_factory=list)
     refusal: HotspareError | None = None
+    unknown: set[str] = field(default_factory=set)
+    """Devices that it does not have."""
+    asked: int = 0
 
     async def publish(self, submission: Submission) -> alarm_service_pb2.AlarmReceipt:
+        self.asked += 1
         if self.refusal is not None:
             raise self.refusal
+        device_id = submission.alarm.device_id
+        if device_id in self.unknown:
+            raise HotspareError(Reason.DEVICE_UNKNOWN, f"the group has no device {device_id}", device_id=device_id)
         self.published.append(submission)
         return alarm_service_pb2.AlarmReceipt(alarm_id=submission.alarm.alarm_id, number=len(self.published))
 
@@ -121,6 +136,11 @@ class Host:
         accepted = await self.isolated.accept(alarm(zone, device))
         assert (accepted.number, accepted.account_sequence, accepted.marks) == (0, 0, (AlarmMark.ISOLATED,))
         return accepted.duplicate
+
+    def tells(self, *words: str) -> bool:
+        """Whether the status tells all of that in one line."""
+        lines = direct_advice(self.isolated.snapshot(), "")
+        return any(all(word in line for word in words) for line in lines)
 
     async def until_published(self, *zones: int) -> None:
         """Wait until exactly these are at the cloud, in this order, and nothing is left here."""
@@ -325,15 +345,106 @@ async def test_a3_a_later_alarm_of_a_device_waits_until_what_was_kept_is_publish
         assert host.cloud.zones == [1]
 
 
-async def test_d4_what_the_cloud_will_never_take_holds_up_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", [Reason.FIELD_INVALID, Reason.DEVICE_UNKNOWN])
+async def test_d4_what_the_cloud_will_never_take_holds_up_nothing(tmp_path: Path, reason: Reason) -> None:
     async with host_in(tmp_path) as host:
         await host.cut_off()
         await host.accept(1)
         host.forward_all()
-        host.cloud.refusal = HotspareError(Reason.DEVICE_UNKNOWN, "deleted meanwhile", device_id="panel")
+        host.cloud.refusal = HotspareError(reason, "wrong, or deleted there")
+        host.around.unknown.add("panel")  # deleted here as well
         host.around.silent = 0.0
         await wait_until(lambda: not host.isolated.unpublished)
         assert host.isolated.published == 0
+
+
+async def test_d4_an_answered_alarm_of_a_device_that_only_the_cloud_does_not_know_is_kept_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cloud that was restored is told of the device in a moment, or once an operator has acted (B7)."""
+    monkeypatch.setattr(isolated_module, "UNKNOWN_AGAIN", 0.1)
+    async with host_in(tmp_path) as host:
+        await host.cut_off()
+        for zone, device in ((1, "new"), (2, "panel"), (3, "new"), (4, "panel")):
+            await host.accept(zone, device)
+        host.forward_all()
+        host.cloud.unknown.add("new")
+        host.around.silent = 0.0
+        await wait_until(lambda: host.tells("2 direct alarms", "can't be published: the group has no device new."))
+        assert host.cloud.zones == [2, 4]  # the others go on
+        assert host.isolated.sync_report(UP_TO_DATE).state == SYNC_BEHIND
+        await host.isolated.wait_for_turn("panel", 0.0)
+    async with host_in(tmp_path, host.cloud) as host:  # over a restart
+        await wait_until(lambda: host.tells("can't be published"))
+        host.cloud.unknown.clear()
+        await host.until_published(2, 4, 1, 3)
+        assert all(each.gateway.HasField("confirm_time") for each in host.cloud.published)
+        assert host.isolated.snapshot() is None
+
+
+class Learning(Cloud):
+    """It is told of its devices as soon as it was asked for one that it does not know."""
+
+    async def publish(self, submission: Submission) -> alarm_service_pb2.AlarmReceipt:
+        try:
+            return await super().publish(submission)
+        finally:
+            self.unknown.clear()
+
+
+async def test_a3_a_later_alarm_does_not_pass_one_whose_device_the_cloud_learns_of_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated_module, "UNKNOWN_AGAIN", 0.1)
+    async with host_in(tmp_path, Learning(unknown={"panel"})) as host:
+        await host.cut_off()
+        await host.accept(1)
+        await host.accept(2)
+        host.around.silent = 0.0
+        await host.until_published(1, 2)
+
+
+async def test_d4_dual_connection_that_was_switched_off_too_early_is_told(tmp_path: Path) -> None:
+    async with host_in(tmp_path) as host:
+        await host.cut_off()
+        await host.accept(1)
+        assert host.tells("Cut off from the cloud")
+        # At once, though the cloud can't say so.
+        host.cloud.refusal = HotspareError(Reason.CLOUD_UNREACHABLE, "gone")
+        host.around.dual = host.around.allowing = False
+        await wait_until(lambda: host.tells("1 direct alarm,", "can't be published, for dual connection"))
+        # Nor does the cloud hear at once that it is on again.
+        host.cloud.refusal = HotspareError(Reason.DUAL_CONNECTION_OFF, "off")
+        host.around.dual, host.around.silent = True, 0.0
+        await wait_until(lambda: host.tells("1 direct alarm,", "can't be published, for dual connection"))
+        host.cloud.refusal = None
+        await host.until_published(1)
+        assert host.isolated.snapshot() is None
+
+
+async def test_d4_what_is_wrong_for_a_moment_only_is_no_problem_of_the_operators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated_module, "PUBLISH_AGAIN", 0.1)
+    async with host_in(tmp_path) as host:
+        await host.cut_off()
+        await host.accept(1)
+        await host.accept(2)
+        host.cloud.refusal = HotspareError(Reason.INTAKE_FULL, "full")
+        host.around.silent = 0.0
+        await wait_until(lambda: host.cloud.asked >= 2)
+        assert host.tells("2 direct alarms,", "are being published")
+        host.cloud.refusal = None
+        await host.until_published(1, 2)
+
+
+async def test_d4_what_diverged_is_told_before_what_is_unpublished(tmp_path: Path) -> None:
+    """Either keeps the work away; the members' list has room for one, and this one takes an operator."""
+    async with host_in(tmp_path) as host:
+        await host.cut_off()
+        await host.accept(1)
+        diverged = SyncReport(SYNC_DIVERGED, 7, "another lineage")
+        assert host.isolated.sync_report(diverged) == diverged
 
 
 async def test_d4_a_full_disk_and_an_unknown_device_are_refused_and_kept_by_the_device(tmp_path: Path) -> None:
@@ -347,14 +458,22 @@ async def test_d4_a_full_disk_and_an_unknown_device_are_refused_and_kept_by_the_
         assert host.isolated.unpublished == 0
 
 
-@pytest.mark.full
-async def test_d4_what_another_group_has_to_get_waits_for_that_group(tmp_path: Path) -> None:
+async def test_d4_what_another_group_has_to_get_waits_for_that_group_and_keeps_nothing_of_this_one(
+    tmp_path: Path,
+) -> None:
     async with host_in(tmp_path) as host:
         await host.cut_off()
         await host.accept(1)
         host.around.silent, host.around.group = 0.0, "north/other"
-        await wait_until(lambda: not host.isolated.active)
-        await asyncio.sleep(0.5)  # two looks
-        assert host.cloud.zones == []
+        await wait_until(lambda: host.tells("1 direct alarm,", "wait for the group north/default"))
+        assert not host.tells("being published")
+        assert host.isolated.sync_report(UP_TO_DATE) == UP_TO_DATE
+        await host.isolated.wait_for_turn("panel", 0.0)
+        # What is kept of the same device in this group is no reason to touch it.
+        await host.cut_off()
+        await host.accept(2)
+        host.around.silent = 0.0
+        await wait_until(lambda: host.isolated.unpublished == 1)
+        assert host.cloud.zones == [2]
         host.around.group = "north/default"
-        await host.until_published(1)
+        await host.until_published(2, 1)

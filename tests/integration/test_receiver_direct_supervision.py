@@ -1,7 +1,7 @@
 """Devices of the direct path that fall silent: the host tells it once, over its own restarts and the cloud's (A9)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,13 +13,15 @@ from hotspare_model.contact_id import Qualifier
 from hotspare_model.digest import RecordKind
 from hotspare_model.errors import HotspareError, Reason
 from hotspare_model.kinds import kind_of
+from hotspare_receiver.direct import supervision as supervision_module
 from hotspare_receiver.direct.intake import Accepted, DirectAlarm
 from hotspare_receiver.direct.supervision import AGAIN, DirectSupervision
 from hotspare_receiver.store.configuration import ConfigurationStore
-from hotspare_receiver.store.direct_lives import DirectLives
+from hotspare_receiver.store.direct_lives import DirectLife, DirectLives
 from hotspare_receiver.store.schema import migrations
 from hotspare_rpc.records import packed
 from hotspare_store.database import Database
+from tests.integration.test_receiver_desk_support import wait_until
 
 INTERVAL = 60
 SILENT, BACK = Qualifier.NEW, Qualifier.RESTORE
@@ -91,6 +93,10 @@ class Host:
         record = None if gone else packed(kind_of(RecordKind.DEVICE), travelling)
         put = lambda draft: draft.put(RecordKind.DEVICE, device_id, record)  # noqa: E731
         await self.configuration.edit("anna", self.clock.wall(), put)
+
+    async def known(self) -> list[str]:
+        """The devices of which something is stored."""
+        return [life.device_id for life in await DirectLives(self.database).all()]
 
     async def wait(self, seconds: int, *heard: str) -> None:
         """Let time pass, in which these devices say each second that they live."""
@@ -181,13 +187,61 @@ async def test_a9_while_the_host_reaches_nobody_the_silence_may_be_its_own(host:
     assert host.cloud.told == []
 
 
+class FailingLives(DirectLives):
+    """A store that fails at first, and never deletes anything."""
+
+    def __init__(self, database: Database, failures: list[Exception]) -> None:
+        super().__init__(database)
+        self.failures = failures
+
+    async def all(self) -> Sequence[DirectLife]:
+        if self.failures:
+            raise self.failures.pop()
+        return await super().all()
+
+    async def forget(self, device_ids: Iterable[str]) -> None:
+        if tuple(device_ids):
+            raise HotspareError(Reason.DISK_LOW, "the disk is full")
+
+
+async def test_a9_a_store_that_fails_at_the_start_does_not_end_the_supervision(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await host.wait(2, "a", "b")
+    await host.supervision.stop()
+    await host.supervision._save()
+    await host.set("b", gone=True)
+    monkeypatch.setattr(supervision_module, "TURN", 0.01)
+    lives = FailingLives(host.database, [RuntimeError("strange"), HotspareError(Reason.STORE_FAILED, "it failed")])
+    supervision = DirectSupervision(lives, host.configuration, host.cloud, lambda: True, host.clock)
+    supervision.start()
+    await wait_until(lambda: supervision.supervisor.supervised == 1)
+    assert not lives.failures
+    assert [record.message.split()[0] for record in caplog.records] == ["supervision_not_stored", "supervision_failed"]
+    # The turns go on, though the device that is gone can't be forgotten.
+    await wait_until(lambda: len(caplog.records) > 2)
+    await host.set("a", interval=0)
+    await wait_until(lambda: supervision.supervisor.supervised == 0)
+    await supervision.stop()
+
+
 async def test_a9_the_records_decide_who_is_supervised(host: Host) -> None:
     await host.wait(2, "a", "b")
     await host.set("a", interval=0)
     await host.set("b", gone=True)
     await host.wait(3 * INTERVAL)
     assert host.cloud.told == []
-    assert [life.device_id for life in await DirectLives(host.database).all()] == ["a"]
+    assert await host.known() == ["a"]
     await host.set("a", interval=10)
     await host.wait(15)
     assert host.cloud.told == [("a", SILENT)]
+
+
+async def test_a9_a_device_that_was_deleted_before_the_start_is_forgotten(host: Host) -> None:
+    await host.wait(2, "a", "b")
+    await host.supervision._save()
+    assert await host.known() == ["a", "b"]
+    await host.set("b", gone=True)
+    await host.start()
+    await host.wait(1)
+    assert await host.known() == ["a"]

@@ -29,6 +29,9 @@ from hotspare_cli.findings_state import CLOCK_TOLERANCE, LATE, Seen
 from hotspare_cli.main import hotspare
 from hotspare_cli.screen import plain
 from hotspare_cli.views.status import advice
+from hotspare_model.errors import HotspareError, Reason
+from hotspare_receiver.direct.isolated import IsolationSnapshot
+from hotspare_receiver.status_direct import direct_advice
 
 NOW = datetime(2026, 11, 22, 16, 4, 26, tzinfo=UTC)
 HOST, SPARE = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -119,6 +122,13 @@ def late(status: ReceiverStatus) -> None:
     status.progress.oldest_age.FromTimedelta(LATE + timedelta(seconds=1))
 
 
+def unpublished(problem: HotspareError | None, here: int = 2, elsewhere: int = 0) -> str:
+    """What a receiver tells of direct alarms that the cloud does not have."""
+    groups = {"north/other": elsewhere} if elsewhere else {}
+    (line,) = direct_advice(IsolationSnapshot(None, 0, 0, here + elsewhere, 0, groups, problem), "")
+    return line
+
+
 def isolated(status: ReceiverStatus) -> None:
     status.isolation.since_time.FromDatetime(NOW)
     status.isolation.taken, status.isolation.unpublished = 5, 2
@@ -192,6 +202,18 @@ CASES: dict[str, tuple[Change, Topic, Severity, str, str]] = {
         *(Topic.ROLES, WRONG, "epoch 7 has run out", "another receiver takes over"),
     ),
     "isolated": (isolated, Topic.CLOUD, WRONG, "5 alarms so far, 2 of them not", "Mend the way"),
+    "unpublished, and dual connection is off": (
+        told(unpublished(HotspareError(Reason.DUAL_CONNECTION_OFF, "off"))),
+        *(Topic.ALARMS, WRONG, "2 direct alarms, taken while cut off", "settings set --dual-connection on"),
+    ),
+    "unpublished, and the cloud does not take them": (
+        told(unpublished(HotspareError(Reason.DEVICE_UNKNOWN, "the group has no device panel-1"))),
+        *(Topic.ALARMS, WRONG, "can't be published: the group has no device panel-1.", "hotspare backup show"),
+    ),
+    "unpublished, of another group": (
+        told(unpublished(None, here=0, elsewhere=1)),
+        *(Topic.ALARMS, WATCH, "1 direct alarm, taken while cut off", "the host there again"),
+    ),
     "no output": (
         ill(K.HEALTH_PROBLEM_KIND_NO_OUTPUT, "", ""),
         *(Topic.OUTPUTS, WRONG, "No required output", "hotspare output add"),

@@ -107,6 +107,16 @@ def test_d2_the_same_bytes_without_a_stamp_are_a_repetition_for_a_while_whatever
         assert identities.id_of(later(begun, span)) != first
 
 
+def test_s4_a_frame_that_is_repeated_without_an_end_is_remembered_once() -> None:
+    identities = Identities()
+    other = replace(STAMPED, alarm=replace(ALARM, zone=8))
+    for seconds in range(50):
+        for each in (STAMPED, other):
+            identities.id_of(later(each, seconds))
+            identities.answered(later(each, seconds))
+    assert identities._frames["panel"] == (STAMPED.raw, [STAMPED.contents, other.contents])
+
+
 def test_s4_what_is_remembered_is_bounded() -> None:
     identities = Identities(remembered=10)
     for number in range(20):

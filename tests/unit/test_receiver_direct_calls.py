@@ -1,11 +1,11 @@
 """AlarmService at the receiver: what a direct device is told of what the cloud says (D2)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -54,15 +54,23 @@ async def test_d2_what_is_about_the_alarm_or_the_moment_is_told_as_it_is(reason:
 
 
 class Station(AlarmServicer):
-    """One device, and a gate that is full for one alarm."""
+    """One device, and a gate that is full once, for one alarm. It hands over what comes in the turns of the loop."""
 
-    def __init__(self, full: str) -> None:
+    def __init__(self, full: str = "") -> None:
         self.taken: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.full = full
 
         async def accept(alarm: DirectAlarm) -> Accepted:
-            if alarm.alarm.code == full and full not in self.taken:
-                self.taken.append(full)
+            code = alarm.alarm.code
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            await asyncio.sleep(0)
+            self.at_once -= 1
+            if code == self.full:
+                self.full = ""
                 raise HotspareError(Reason.INTAKE_FULL, "full", retry_after=timedelta(seconds=1))
+            self.taken.append(code)
             return Accepted(alarm.alarm.alarm_id, MORNING, 1, 1, False, ())
 
         parts: Any = SimpleNamespace(gate=SimpleNamespace(accept=accept), clock=SystemClock(), stopping=asyncio.Event())
@@ -71,20 +79,37 @@ class Station(AlarmServicer):
     async def admit(self, context: object) -> Caller:
         return CALLER
 
+    async def publish(self, *batches: Sequence[str], one_by_one: bool = False) -> list[list[str | None]]:
+        """Have batches of alarms with these codes; `one_by_one`: each when the one before was answered."""
+        answered = asyncio.Event()
 
-async def test_a3_after_an_alarm_that_is_refused_for_now_later_ones_do_not_pass_it() -> None:
-    """Though there is room for them again."""
-    answered = asyncio.Event()
+        async def requests() -> AsyncIterator[alarm_service_pb2.PublishAlarmsRequest]:
+            for number, codes in enumerate(batches, start=1):
+                alarms = [alarm_pb2.Alarm(alarm_id=str(UUID(int=int(code))), code=code) for code in codes]
+                submissions = [alarm_service_pb2.AlarmSubmission(alarm=alarm) for alarm in alarms]
+                answered.clear()
+                yield alarm_service_pb2.PublishAlarmsRequest(batch=number, submissions=submissions)
+                if one_by_one:
+                    await answered.wait()
 
-    async def batches() -> AsyncIterator[alarm_service_pb2.PublishAlarmsRequest]:
-        for number, codes in enumerate((("110", "120", "130"), ("140",)), start=1):
-            alarms = [alarm_pb2.Alarm(alarm_id=str(uuid4()), code=code) for code in codes]
-            submissions = [alarm_service_pb2.AlarmSubmission(alarm=alarm) for alarm in alarms]
-            yield alarm_service_pb2.PublishAlarmsRequest(batch=number, submissions=submissions)
-            await answered.wait()
+        results: list[list[str | None]] = []
+        async for answer in self.PublishAlarms(requests(), cast(Any, None)):
+            results.append([result.WhichOneof("result") for result in answer.results])
+            answered.set()
+        return results
 
-    kinds = []
-    async for answer in Station(full="120").PublishAlarms(batches(), cast(Any, None)):
-        kinds.append([result.WhichOneof("result") for result in answer.results])
-        answered.set()
-    assert kinds == [["receipt", "rejection", "rejection"], ["receipt"]]
+
+async def test_a3_after_an_alarm_that_is_refused_for_now_none_passes_it_until_it_comes_again() -> None:
+    """Though there is room for them; also what was on its way when the answer went out, which can't be known."""
+    station = Station(full="120")
+    results = await station.publish(["110", "120", "130"], ["140"], ["120", "130"], ["140"], one_by_one=True)
+    assert results == [["receipt", "rejection", "rejection"], ["rejection"], ["receipt", "receipt"], ["receipt"]]
+    assert station.taken == ["110", "120", "130", "140"]
+
+
+async def test_s4_a_device_that_streams_much_takes_the_room_of_one_alarm_and_has_none_refused() -> None:
+    station = Station()
+    batches = [[str(number) for number in range(begin, begin + 1000)] for begin in (1, 1001)]
+    assert await station.publish(*batches) == [["receipt"] * 1000] * 2
+    assert station.taken == batches[0] + batches[1]
+    assert station.most_at_once == 1

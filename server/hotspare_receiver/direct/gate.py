@@ -63,7 +63,8 @@ class Isolation(Protocol):
         ...
 
     async def wait_for_turn(self, device_id: str, patience: float) -> None:
-        """Wait until the cloud has what was kept of a device. Raises HotspareError."""
+        """Wait until the cloud has what was kept of a device, or is cut off again; callers for one device go on in the
+        order in which they came. Raises HotspareError."""
         ...
 
 
@@ -188,9 +189,11 @@ class Gate:
         if isolation is None:
             return self._accepted(await self._gateway.publish(submission))
         isolation.check_room()
-        if isolation.active:
+        device_id = submission.alarm.device_id
+        await isolation.wait_for_turn(device_id, PATIENCE)
+        # What came before it may still be on its way to a cloud that is gone by now: it waits behind that (A3).
+        if isolation.active and not self._gateway.is_busy(device_id):
             return await isolation.accept(submission)
-        await isolation.wait_for_turn(submission.alarm.device_id, PATIENCE)
         try:
             return self._accepted(await self._gateway.publish(submission))
         except HotspareError as error:

@@ -37,6 +37,9 @@ READY_LOOK = 0.3
 MOST_AT_ONCE = 2_000
 """Alarms that are under way, or wait for their turn; beyond it new ones are refused (A7)."""
 
+MOST_OF_DEVICE = 64
+"""Of these, of one device, which has one stream or calls a few times at once: it must not shut the others out (S4)."""
+
 CALLS_AT_ONCE = 64
 """Calls to the cloud at one time."""
 
@@ -117,14 +120,11 @@ class Gateway:
         Raises:
             HotspareError: the cloud's own; INTAKE_FULL; CLOUD_UNREACHABLE, when there was no answer in time.
         """
-        if self.under_way >= MOST_AT_ONCE:
-            raise HotspareError(
-                Reason.INTAKE_FULL,
-                "too many direct alarms wait for the cloud: keep the alarm and try again",
-                retry_after=RETRY_WHEN_FULL,
-                limit=MOST_AT_ONCE,
-            )
         device_id = submission.alarm.device_id
+        if self.under_way >= MOST_AT_ONCE:
+            raise _full("direct alarms", MOST_AT_ONCE)
+        if device_id in self._lanes and self._lanes[device_id].users >= MOST_OF_DEVICE:
+            raise _full("alarms of this device", MOST_OF_DEVICE)
         with self._lane(device_id) as lane:
             before, deadline = lane.failures, self._now() + self._patience
             async with lane.turn:
@@ -137,6 +137,10 @@ class Gateway:
                         lane.failures += 1
                         lane.problem = error
                     raise
+
+    def is_busy(self, device_id: str) -> bool:
+        """Whether alarms of a device are under way, or wait for their turn."""
+        return device_id in self._lanes
 
     @contextmanager
     def _lane(self, device_id: str) -> Iterator[_Lane]:
@@ -197,6 +201,15 @@ class Gateway:
             raise unreachable(self._cloud.address, "the connection was closed under the call") from error
         self._doubts.settled(key)
         return answer.receipt
+
+
+def _full(what: str, limit: int) -> HotspareError:
+    return HotspareError(
+        Reason.INTAKE_FULL,
+        f"too many {what} wait for the cloud: keep the alarm and try again",
+        retry_after=RETRY_WHEN_FULL,
+        limit=limit,
+    )
 
 
 async def _ready(channel: grpc.aio.Channel, timeout: float) -> bool:

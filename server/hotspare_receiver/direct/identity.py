@@ -107,7 +107,9 @@ class Identities:
         raw, durable = self._frames.get(message.alarm.device_id, (b"", []))
         if raw != message.raw:
             durable = []
-        self._frames[message.alarm.device_id] = message.raw, [*durable, contents]
+        if contents not in durable:  # a panel may repeat a frame without an end
+            durable = [*durable, contents]
+        self._frames[message.alarm.device_id] = message.raw, durable
 
     def failed(self, message: Message) -> None:
         """It could not be made durable, so its frame gets no answer, whatever else was in it."""

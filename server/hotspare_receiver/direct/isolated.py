@@ -11,9 +11,9 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from hotspare.v1 import alarm_service_pb2
@@ -26,6 +26,7 @@ from hotspare_receiver.direct.doubts import DurableDoubts
 from hotspare_receiver.direct.gateway import Gateway
 from hotspare_receiver.direct.intake import Accepted
 from hotspare_receiver.direct.line import ISOLATED_EPOCH, DirectLine, journal_scope, kept_number, line_number
+from hotspare_receiver.direct.turns import Turns
 from hotspare_receiver.history import AttemptRecord
 from hotspare_receiver.journal import Journal
 from hotspare_receiver.snapshot import SyncReport
@@ -39,18 +40,22 @@ LOOK_EVERY = 0.2
 PUBLISH_AGAIN = 1.0
 """Seconds until what could not be published is tried again."""
 
+UNKNOWN_AGAIN = 5.0
+"""Seconds until the cloud is asked again about devices that it does not know and this host does. It may have been
+restored, and be told of them in a moment, or wait for an operator for hours."""
+
 LANDING = 10.0
 """Seconds for which an answer of the ARC is waited for, once the cloud is back; after that the alarm is published as
 one that may have been sent."""
 
-TURN = 0.05
-"""Seconds between looks at whether it is an alarm's turn."""
+LAND = 0.05
+"""Seconds between looks at whether an alarm has landed."""
 
-SYNC_BEHIND = 4
-"""Number of SyncState in group.proto: with it the work does not go back to a host."""
+SYNC_BEHIND, SYNC_DIVERGED = 4, 7
+"""Numbers of SyncState in group.proto: with either the work does not go back to a host."""
 
-FINAL = frozenset({Reason.FIELD_INVALID, Reason.DEVICE_UNKNOWN})
-"""Answers with which the cloud will never take an alarm."""
+PASSING = frozenset({Reason.CLOUD_UNREACHABLE, Reason.SHUTTING_DOWN, Reason.STORE_FAILED, Reason.INTAKE_FULL})
+"""What the cloud says or does for a moment, so that nobody has to act."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +72,10 @@ class IsolationSnapshot:
     unpublished: int
     in_doubt: int
     """Of the unpublished ones, those that are not forwarded here because the cloud may have them."""
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
+    """Of the unpublished ones, those of groups that this receiver is not of now, by the group's name."""
+    problem: HotspareError | None = None
+    """What the cloud has against being told of the others. None: nothing that lasts."""
 
 
 class Surroundings(Protocol):
@@ -74,6 +83,10 @@ class Surroundings(Protocol):
 
     def allowed(self) -> bool:
         """Whether direct devices are taken here, and the setting lets a host forward alone."""
+        ...
+
+    def dual_connection(self) -> bool:
+        """Whether it is switched on: without it the cloud takes no alarms of direct devices from here."""
         ...
 
     def silent_for(self) -> float | None:
@@ -126,13 +139,17 @@ class Isolated:
         self._clock = clock
         self._on_change = on_change
         self._kept: dict[int, KeptAlarm] = dict(store.kept)
-        self._devices = Counter(kept.key[0] for kept in self._kept.values())
-        """How many are kept of each device."""
+        self._devices = Counter((kept.scope, kept.key[0]) for kept in self._kept.values())
+        """How many are kept of each device of a group, and on their way to the disk."""
+        self._groups = Counter(kept.scope for kept in self._kept.values())
+        """The same of each group."""
+        self._turns = Turns(clock.now)
         self._since: datetime | None = None
         self._taken = 0
         self._confirmed = 0
         self._turn = asyncio.Lock()
-        self._problem: Reason | None = None
+        self._problem: HotspareError | None = None
+        self._publish_at = clock.now()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._runner: asyncio.Task[None] | None = None
 
@@ -156,13 +173,32 @@ class Isolated:
             return None
         since = self._since or self._clock.wall() if active else None
         in_doubt = sum(1 for kept in self._kept.values() if kept.key in self._doubts)
-        return IsolationSnapshot(since, self._taken, self._confirmed, len(self._kept), in_doubt)
+        here = self._around.scope()
+        return IsolationSnapshot(
+            since,
+            self._taken,
+            self._confirmed,
+            len(self._kept),
+            in_doubt,
+            {group: count for group, count in self._groups.items() if group != here},
+            self._lasting_problem(),
+        )
+
+    def _lasting_problem(self) -> HotspareError | None:
+        if self._problem is not None and self._problem.reason not in PASSING:
+            return self._problem
+        if self._groups[self._around.scope()] and not self._around.dual_connection():
+            # Told at once, also while the cloud can't say so itself.
+            return HotspareError(Reason.DUAL_CONNECTION_OFF, "dual connection is switched off")
+        return None
 
     def sync_report(self, report: SyncReport) -> SyncReport:
         """What a beat tells of the copy of the configuration (3)."""
-        if not self._kept:
+        # Those of another group wait for that one; this one has nothing to wait for. And what diverged tells more.
+        left = self._groups[self._around.scope()]
+        if not left or report.state == SYNC_DIVERGED:
             return report
-        return SyncReport(SYNC_BEHIND, report.revision, f"{len(self._kept)} direct alarms are not published yet")
+        return SyncReport(SYNC_BEHIND, report.revision, f"{left} direct alarms are not published yet")
 
     # What runs.
 
@@ -183,19 +219,32 @@ class Isolated:
         while True:
             try:
                 self._look()
-                if self._since is None and self._kept and self._around.silent_for() is not None:
-                    await self._publish_kept()
-                    self._problem = None
+                if self._since is None and self._clock.now() >= self._publish_at:
+                    if self._around.silent_for() is not None:
+                        await self._publish_kept()
+                    self._met(None)
             except HotspareError as error:
-                if error.reason is not self._problem:
-                    self._problem = error.reason
-                    log_event(_log, logging.WARNING, "isolated_alarms_unpublished", problem=error.message)
-                await asyncio.sleep(PUBLISH_AGAIN)
+                again = UNKNOWN_AGAIN if error.reason is Reason.DEVICE_UNKNOWN else PUBLISH_AGAIN
+                self._publish_at = self._clock.now() + again
+                self._met(error)
             except Exception as error:
                 # A defect must not end the looking: the alarms are kept, and the log tells.
                 log_event(_log, logging.ERROR, "isolation_failed", error=error)
                 await asyncio.sleep(PUBLISH_AGAIN)
             await asyncio.sleep(LOOK_EVERY)
+
+    def _met(self, problem: HotspareError | None) -> None:
+        """Publishing met a problem, or none: the first of a kind is told."""
+        reason, before = (None if each is None else each.reason for each in (problem, self._problem))
+        self._problem = problem
+        if reason is before:
+            return
+        if problem is not None:
+            log_event(
+                _log, logging.WARNING, "isolated_alarms_unpublished", problem=problem.message,
+                unpublished=self._groups[self._around.scope()],
+            )  # fmt: skip
+        self._on_change()
 
     def _look(self) -> None:
         """Follow what is so: begin to forward, or stop."""
@@ -203,12 +252,14 @@ class Isolated:
         if active and self._since is None:
             self._since = self._clock.wall()
             self._taken = self._confirmed = 0
+            self._problem = None
             log_event(_log, logging.WARNING, "isolated", kept=len(self._kept))
             self.line.begin(self._around.scope())
             self._forward(tuple(self._kept.values()))
             self._on_change()
         elif not active and self._since is not None:
             self._since = None
+            self._publish_at = self._clock.now()
             self.line.end()
             log_event(
                 _log, logging.WARNING, "isolation_over", taken=self._taken, confirmed=self._confirmed,
@@ -224,55 +275,66 @@ class Isolated:
         Raises:
             HotspareError: DEVICE_UNKNOWN, FIELD_INVALID, DISK_LOW, STORE_FAILED.
         """
-        alarm = submission.alarm
+        alarm, scope = submission.alarm, self._around.scope()
         self.check_room()
         # It may be the first to notice.
         self._look()
         received = self._clock.wall()
-        async with self._turn:
-            # One after the other up to here, so that the order of a device stays (A3); the commits are shared.
-            account = await self._around.account_number(alarm.device_id)
-            keeping = asyncio.create_task(
-                self._store.keep(
-                    KeptAlarm(
-                        number=0,
-                        scope=self._around.scope(),
-                        key=(alarm.device_id, alarm.alarm_id),
-                        account_number=account,
-                        submission=submission.SerializeToString(),
-                        received=received,
+        # Counted from here on: should the cloud come back now, a later one must not pass it on its way to the disk.
+        self._count(scope, alarm.device_id, +1)
+        known = True
+        try:
+            async with self._turn:
+                # One after the other up to here, so that the order of a device stays (A3); the commits are shared.
+                account = await self._around.account_number(alarm.device_id)
+                keeping = asyncio.create_task(
+                    self._store.keep(
+                        KeptAlarm(
+                            number=0,
+                            scope=scope,
+                            key=(alarm.device_id, alarm.alarm_id),
+                            account_number=account,
+                            submission=submission.SerializeToString(),
+                            received=received,
+                        )
                     )
                 )
-            )
-        kept, duplicate = await keeping
-        if not duplicate:
+            kept, known = await keeping
+        finally:
+            if known:
+                self._count(scope, alarm.device_id, -1)
+        if not known:
             self._kept[kept.number] = kept
-            self._devices[kept.key[0]] += 1
             self.taken += 1
             self._taken += 1
             self._forward((kept,))
             self._on_change()
-        return Accepted(alarm.alarm_id, kept.received, 0, 0, duplicate, (AlarmMark.ISOLATED,))
+        return Accepted(alarm.alarm_id, kept.received, 0, 0, known, (AlarmMark.ISOLATED,))
 
     def check_room(self) -> None:
         """Raises HotspareError DISK_LOW, where the free disk is below the floor (A7)."""
         self._around.check_disk()
 
     async def wait_for_turn(self, device_id: str, patience: float) -> None:
-        """Wait until nothing of a device is kept, so that a new alarm does not pass an older one (A3).
+        """Wait until nothing of a device is kept, so that a new alarm does not pass an older one (A3). Nor does it pass
+        one that waits for the same.
 
         Raises:
             HotspareError: CLOUD_UNREACHABLE, when that takes longer than `patience` seconds.
         """
-        deadline = self._clock.now() + patience
-        while self._devices[device_id] and not self.active:
-            if self._clock.now() >= deadline:
-                problem = "alarms of this device that came before are not published yet"
-                raise HotspareError(
-                    Reason.CLOUD_UNREACHABLE, problem, retry_after=timedelta(seconds=1), cloud_address="",
-                    problem=problem,
-                )  # fmt: skip
-            await asyncio.sleep(TURN)
+
+        def is_free() -> bool:
+            return self.active or not self._devices[self._around.scope(), device_id]
+
+        await self._turns.wait(device_id, is_free, patience)
+
+    def _count(self, scope: str, device_id: str, more: int) -> None:
+        self._groups[scope] += more
+        self._devices[scope, device_id] += more
+        if not self._groups[scope]:
+            del self._groups[scope]
+        if not self._devices[scope, device_id]:
+            del self._devices[scope, device_id]
 
     def _forward(self, alarms: tuple[KeptAlarm, ...]) -> None:
         """Give alarms to the outputs that the ARC does not have and the cloud can't have."""
@@ -312,19 +374,31 @@ class Isolated:
     async def _publish_kept(self) -> None:
         """Publish what is kept of this group, oldest first, until it is done or the cloud is gone again.
 
+        A device that the cloud does not know is left out, and all others go on; then that is raised.
+
         Raises:
             HotspareError: the cloud did not answer, or has no room.
         """
         scope = self._around.scope()
+        unknown: dict[str, HotspareError] = {}
+        some = False
         for number in tuple(self._kept):
             kept = self._kept[number]
-            if kept.scope != scope:
+            if kept.scope != scope or kept.key[0] in unknown:
                 continue
             await self._landed(line_number(number))
             if self.active:
                 return
-            await self._publish(self._kept[number])
-        if not self._kept:
+            try:
+                await self._publish(self._kept[number])
+                some = True
+            except HotspareError as error:
+                if error.reason is not Reason.DEVICE_UNKNOWN:
+                    raise
+                unknown[kept.key[0]] = error
+        if unknown:
+            raise next(iter(unknown.values()))
+        if some and not self._groups[scope]:
             log_event(_log, logging.WARNING, "isolated_alarms_published", alarms=self.published)
             self._on_change()
 
@@ -334,14 +408,14 @@ class Isolated:
         while self._clock.now() < deadline:
             if not self.line.is_flying(number):
                 return
-            await asyncio.sleep(TURN)
+            await asyncio.sleep(LAND)
 
     async def _publish(self, kept: KeptAlarm) -> None:
         try:
             await self._gateway().publish(_report(kept))
             self.published += 1
         except HotspareError as error:
-            if error.reason not in FINAL:
+            if not await self._is_final(error, kept):
                 raise
             log_event(
                 _log, logging.ERROR, "isolated_alarm_refused", device_id=kept.key[0], alarm_id=kept.key[1],
@@ -352,9 +426,20 @@ class Isolated:
             self._journal.stored(journal_scope(kept.scope), ISOLATED_EPOCH, [(local, local)])
         await self._store.forget(kept.number)
         del self._kept[kept.number]
-        self._devices[kept.key[0]] -= 1
-        if not self._devices[kept.key[0]]:
-            del self._devices[kept.key[0]]
+        self._count(kept.scope, kept.key[0], -1)
+
+    async def _is_final(self, error: HotspareError, kept: KeptAlarm) -> bool:
+        """Whether the cloud will never take an alarm. Its device was answered: it is given up for nothing less."""
+        if error.reason is Reason.FIELD_INVALID:
+            return True
+        if error.reason is not Reason.DEVICE_UNKNOWN:
+            return False
+        # A cloud that was restored gets to know the device from here, be it after an operator acted (B7).
+        try:
+            await self._around.account_number(kept.key[0])
+        except HotspareError as own:
+            return own.reason is Reason.DEVICE_UNKNOWN
+        return False
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)

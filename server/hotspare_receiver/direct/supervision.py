@@ -116,24 +116,30 @@ class DirectSupervision:
     # Time.
 
     async def _run(self) -> None:
-        await self.load()
+        is_loaded = False
         while True:
-            await asyncio.sleep(TURN)
             try:
-                await self.turn(self._clock.now())
+                if is_loaded:
+                    await self.turn(self._clock.now())
+                else:
+                    await self.load()
+                    is_loaded = True
             except HotspareError as error:
                 log_event(_log, logging.WARNING, "supervision_not_stored", problem=error.message)
             except Exception as error:
                 log_event(_log, logging.ERROR, "supervision_failed", error=error)
+            await asyncio.sleep(TURN)
 
     async def load(self) -> None:
-        """Read what is stored. Before the first turn."""
+        """Read what is stored. Before the first turn; when it failed it can be done again. It writes nothing: a disk
+        that is full must not keep devices from being missed."""
         rows = await self._lives.all()
         self._known_head = self._configuration.head
         now, records = self._clock.now(), await self._records([row.device_id for row in rows])
         for row in rows:
             watched = records[row.device_id]
             if watched is None:
+                self._unknown.setdefault(row.device_id, now)  # The first turn finds that it is gone, and forgets it.
                 continue
             self._last_seen[row.device_id] = row.last_seen
             intention = row.intention
@@ -142,7 +148,6 @@ class DirectSupervision:
             if intention is not None:
                 tell = self.supervisor.resume(row.device_id, silent=intention.silent)
                 self._intentions[row.device_id] = (intention, tell)
-        await self._lives.forget(row.device_id for row in rows if records[row.device_id] is None)
 
     async def turn(self, now: float) -> None:
         """One look, each TURN. Raises HotspareError DISK_LOW, STORE_FAILED: what was to be done is done later."""

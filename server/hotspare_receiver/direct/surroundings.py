@@ -36,6 +36,10 @@ class HostSurroundings:
         """Whether direct devices are taken here, and the setting lets a host forward alone."""
         return self._settings.settings.isolated_forwarding and self._is_open()
 
+    def dual_connection(self) -> bool:
+        """Whether it is switched on here."""
+        return self._settings.settings.dual_connection
+
     def silent_for(self) -> float | None:
         """Seconds since the cloud was heard."""
         return self._path().silent_for

@@ -23,7 +23,7 @@ from hotspare_receiver.direct.gate import Gate
 from hotspare_receiver.direct.intake import Accepted, DirectAlarm
 from hotspare_receiver.store.configuration import ConfigurationStore
 from hotspare_receiver.store.settings import SettingsStore
-from hotspare_rpc.alarm_batches import check_batch
+from hotspare_rpc.alarm_batches import Refusing, check_batch
 from hotspare_rpc.credentials import read_device_credentials, sha256
 from hotspare_rpc.errors import DEFAULT_RETRY, canonical_code
 from hotspare_rpc.records import device_of, watched_of
@@ -177,8 +177,7 @@ class _BatchStream:
         self._checked = -KNOWN_FOR
         self._unanswered = 0
         """Batches whose answers were not sent yet: who reads none is not to fill our memory (A7)."""
-        self._refusing: HotspareError | None = None
-        """Why an alarm was refused for now: later ones must not pass it (A3). Until all is answered."""
+        self._refusing = Refusing()
 
     async def next_response(self) -> alarm_service_pb2.PublishAlarmsResponse | None:
         """The next answer; None at the end. Raises the error that ends the stream."""
@@ -197,20 +196,19 @@ class _BatchStream:
         """Take batches until the caller half-closes."""
         try:
             expected = 1
-            async with asyncio.TaskGroup() as batches:
-                async for request in requests:
-                    check_batch(request, expected, unanswered=self._unanswered, window=WINDOW)
-                    expected += 1
-                    if not self._unanswered:
-                        self._refusing = None
-                    self._unanswered += 1
-                    caller = await self._known()
-                    # Each alarm has its place in the line of its device before the next batch is read.
-                    taken = [self._begin(batches, each, caller) for each in request.submissions]
-                    batches.create_task(self._answer(request.batch, taken))
+            async for request in requests:
+                check_batch(request, expected, unanswered=self._unanswered, window=WINDOW)
+                expected += 1
+                self._unanswered += 1
+                caller = await self._known()
+                ids = (each.alarm.alarm_id for each in request.submissions)
+                self._refusing.look(ids, alone=self._unanswered <= 1)
+                # One after the other, as they go to the cloud anyway. So a device that has much to tell waits in its
+                # stream, which is read no further, and takes no more room from others than one alarm (A7, S4).
+                results = [await self._take(each, caller) for each in request.submissions]
+                response = alarm_service_pb2.PublishAlarmsResponse(batch=request.batch, results=results, window=WINDOW)
+                self._outbox.put_nowait(response)
             self._outbox.put_nowait(None)
-        except BaseExceptionGroup as group:
-            self._outbox.put_nowait(_first(group))
         except Exception as error:
             self._outbox.put_nowait(error)
 
@@ -221,33 +219,17 @@ class _BatchStream:
             self._checked = now
         return self._caller
 
-    def _begin(
-        self, batches: asyncio.TaskGroup, submission: alarm_service_pb2.AlarmSubmission, caller: Caller
-    ) -> "asyncio.Task[alarm_service_pb2.AlarmResult]":
-        return batches.create_task(self._take(submission, caller))
-
     async def _take(
         self, submission: alarm_service_pb2.AlarmSubmission, caller: Caller
     ) -> alarm_service_pb2.AlarmResult:
         try:
-            if self._refusing is not None:
-                raise self._refusing
+            if self._refusing.error is not None:
+                raise self._refusing.error
             return alarm_service_pb2.AlarmResult(receipt=_receipt(await self._service.accept(submission, caller)))
         except HotspareError as error:
             if error.retry_after is not None or error.reason in _RETRY:
-                self._refusing = error
+                self._refusing.begin(submission.alarm.alarm_id, error)
             return _rejection(submission.alarm.alarm_id, error)
-
-    async def _answer(self, batch: int, taken: "list[asyncio.Task[alarm_service_pb2.AlarmResult]]") -> None:
-        results = [await each for each in taken]
-        self._outbox.put_nowait(alarm_service_pb2.PublishAlarmsResponse(batch=batch, results=results, window=WINDOW))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> Exception:
-    first = group.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return _first(first)
-    return first if isinstance(first, Exception) else HotspareError(Reason.SHUTTING_DOWN, "the call has ended")
 
 
 def _invalid_credentials() -> HotspareError:
