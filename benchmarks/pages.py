@@ -28,6 +28,7 @@ def take(parts: Iterable[Part]) -> None:
     known = merged(load(RESULTS), parts)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(to_json(known), encoding="utf-8")
+    known = load(RESULTS)  # as they are kept, which is less exact
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), known), encoding="utf-8")
     PICTURE.write_text(picture(known), encoding="utf-8")
 

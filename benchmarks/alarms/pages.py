@@ -32,6 +32,7 @@ def take(parts: Iterable[Part]) -> None:
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     if now:
         RESULTS.write_text(to_json(now), encoding="utf-8")
+        now = known()  # as they are kept, which is less exact
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), now), encoding="utf-8")
     LATENCY.write_text(latency(now), encoding="utf-8")
     GROWTH.write_text(backlog(now), encoding="utf-8")
