@@ -21,7 +21,10 @@ _CHECK_SERVER = (
 )
 _TLS_MARKS = ("ssl", "tls", "handshake", "certificate")
 _BY_CODE: Mapping[grpc.StatusCode, str] = {
-    grpc.StatusCode.UNAVAILABLE: f"{_CHECK_SERVER} A server with TLS on loopback needs --tls-ca.",
+    grpc.StatusCode.UNAVAILABLE: (
+        f"{_CHECK_SERVER} A server with TLS on loopback needs --tls-ca. While a receiver is down, any other one of its "
+        "group tells of the whole group: hotspare context list."
+    ),
     grpc.StatusCode.DEADLINE_EXCEEDED: "Repeat it, with a longer --timeout if server or network are slow.",
     grpc.StatusCode.UNIMPLEMENTED: (
         "Is --server what you meant? `alarm send`, `account` and `operator` go to the cloud, all others to a receiver."
