@@ -19,6 +19,7 @@ from tests.integration.test_receiver_desk_support import (
     ARC_ID,
     ARC_KEY,
     DEADLINE,
+    Desk,
     FakeCloud,
     port_of,
     refused,
@@ -157,6 +158,15 @@ async def test_x4_giving_the_role_up_asks_first_and_then_leaves(tmp_path: Path) 
         assert len(cloud.left) == 1
 
 
+async def left_unheard(desk: Desk, cloud: FakeCloud) -> str:
+    """Give a role up while the cloud is away; its address."""
+    async with serving_cloud(cloud) as address:
+        await desk.connect(address)
+        await desk.enable()
+    assert not (await desk.call(desk.receiver.DisableHotSpare, DISABLE)).cloud_told
+    return address
+
+
 async def test_x2_a_goodbye_that_the_cloud_did_not_hear_is_said_after_a_restart(tmp_path: Path) -> None:
     cloud = FakeCloud()
     async with running(tmp_path / "r") as desk:
@@ -193,10 +203,7 @@ async def test_g7_a_goodbye_that_could_not_be_forgotten_is_not_the_end_of_the_re
 
     monkeypatch.setattr(SettingsStore, "forget_goodbye", forgotten)
     async with running(tmp_path / "r") as desk:
-        async with serving_cloud(cloud) as address:
-            await desk.connect(address)
-            await desk.enable()
-        assert not (await desk.call(desk.receiver.DisableHotSpare, DISABLE)).cloud_told
+        address = await left_unheard(desk, cloud)
         async with serving_cloud(cloud, Address("127.0.0.1", port_of(address))):
             await wait_until(lambda: not (tmp_path / "r" / "goodbye.key").exists())
             assert not failures
@@ -206,10 +213,7 @@ async def test_g7_a_goodbye_that_could_not_be_forgotten_is_not_the_end_of_the_re
 async def test_a_role_taken_anew_is_not_given_up_by_an_older_goodbye(tmp_path: Path) -> None:
     cloud = FakeCloud()
     async with running(tmp_path / "r") as desk:
-        async with serving_cloud(cloud) as address:
-            await desk.connect(address)
-            await desk.enable()
-        assert not (await desk.call(desk.receiver.DisableHotSpare, DISABLE)).cloud_told
+        address = await left_unheard(desk, cloud)
         async with serving_cloud(cloud, Address("127.0.0.1", port_of(address))):
             async with asyncio.timeout(DEADLINE):
                 while True:

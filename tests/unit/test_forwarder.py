@@ -1,62 +1,14 @@
 """What goes to the ARC next, and when an alarm is confirmed (core/forwarder.py)."""
 
-from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotspare_model.alarm import Alarm, AlarmPath, CodeFormat, StoredAlarm
-from hotspare_model.contact_id import Qualifier
 from hotspare_receiver.core import forwarder as forwarder_module
-from hotspare_receiver.core.backoff import Backoff
-from hotspare_receiver.core.forwarder import Delivered, Forwarder, Outcome, Taken
-
-EPOCH = 3
-OUT = "arc"
-MORNING = datetime(2026, 5, 4, 6, 0, tzinfo=UTC)
-
-
-def alarm(number: int, device: str = "panel", *, epoch: int = EPOCH) -> Delivered:
-    what = Alarm(f"id-{number}", device, Qualifier.NEW, CodeFormat.CONTACT_ID, "130", 1, 1, MORNING, "")
-    stored = StoredAlarm(number, what, "1234", number, MORNING, (), AlarmPath.CLOUD)
-    return Delivered(stored, epoch, attempt=1, replay=False, raw=b"")
-
-
-def alarms(*numbers: int, device: str = "panel") -> list[Delivered]:
-    return [alarm(number, device) for number in numbers]
-
-
-def working(**outputs: bool) -> Forwarder:
-    forwarder = Forwarder(Backoff(first=1.0, longest=4.0))
-    forwarder.set_outputs(outputs or {OUT: True})
-    forwarder.begin(EPOCH)
-    return forwarder
-
-
-def deliver(forwarder: Forwarder, *delivered: Delivered, known: Iterable[int] = (), now: float = 0.0) -> Taken:
-    return forwarder.deliver(delivered, set(known), now)
-
-
-def send(forwarder: Forwarder, output: str = OUT, now: float = 0.0) -> Delivered:
-    sending = forwarder.take(output, now)
-    assert sending is not None, "nothing is due"
-    return sending.delivered
-
-
-def number_sent(forwarder: Forwarder, output: str = OUT, now: float = 0.0) -> int | None:
-    sending = forwarder.take(output, now)
-    return sending.delivered.number if sending is not None else None
-
-
-def finish(
-    forwarder: Forwarder, delivered: Delivered, outcome: Outcome, output: str = OUT, now: float = 0.0
-) -> int | None:
-    confirmed = forwarder.finished(output, delivered, outcome, now)
-    return confirmed.number if confirmed is not None else None
-
+from hotspare_receiver.core.forwarder import Delivered, Outcome, Taken
+from tests.unit.forwarder_trial import EPOCH, OUT, alarm, alarms, deliver, finish, number_sent, send, working
 
 # --- A3: order ---
 
@@ -368,62 +320,6 @@ def test_f7_withdrawing_what_is_not_here_changes_nothing() -> None:
     assert not working().withdraw(17)
 
 
-# --- F5: giving back ---
-
-
-def test_f5_what_the_arc_has_not_seen_goes_back_and_what_was_begun_is_finished() -> None:
-    forwarder = working(a=True, b=True)
-    deliver(forwarder, alarm(1, "w"), alarm(2, "x"), alarm(3, "y"), alarm(4, "z"))
-    finish(forwarder, send(forwarder, "a"), Outcome.CONFIRMED, "a")
-    finish(forwarder, send(forwarder, "a"), Outcome.REFUSED, "a")
-    send(forwarder, "a")
-    assert forwarder.give_back() == 2
-    assert forwarder.progress(0.0).waiting == 2
-    assert not forwarder.drained
-    assert number_sent(forwarder, "b") == 1
-
-
-def test_f5_a_message_without_an_answer_is_begun() -> None:
-    forwarder = working()
-    deliver(forwarder, alarm(1))
-    finish(forwarder, send(forwarder), Outcome.UNKNOWN)
-    assert forwarder.give_back() == 0
-    finish(forwarder, send(forwarder), Outcome.REFUSED)
-    assert forwarder.give_back() == 1
-    assert forwarder.drained
-
-
-def test_f5_what_was_begun_at_a_deleted_output_alone_goes_back() -> None:
-    forwarder = working(a=True, b=True)
-    deliver(forwarder, alarm(1))
-    finish(forwarder, send(forwarder, "a"), Outcome.UNKNOWN, "a")
-    forwarder.set_outputs({"b": True})
-    assert forwarder.give_back() == 1
-
-
-def test_f5_what_waits_for_a_hopeless_output_alone_goes_back() -> None:
-    forwarder = working(a=True, b=True)
-    deliver(forwarder, alarm(1, "x"), alarm(2, "y"), alarm(3, "z"))
-    finish(forwarder, send(forwarder, "a"), Outcome.UNKNOWN, "a")
-    finish(forwarder, send(forwarder, "b"), Outcome.CONFIRMED, "b")
-    send(forwarder, "b")
-    forwarder.give_back()
-    assert forwarder.progress(0.0).waiting == 2
-    assert forwarder.give_up(()) == 0
-    assert forwarder.give_up({"b"}) == 0, "number 1 waits for a, and number 2 is in flight"
-    assert forwarder.give_up({"a"}) == 1
-    assert forwarder.progress(0.0).waiting == 1
-
-
-def test_f3_progress_tells_what_waits_and_since_when() -> None:
-    forwarder = working()
-    assert forwarder.progress(9.0).oldest_age is None
-    deliver(forwarder, alarm(1), now=10.0)
-    deliver(forwarder, alarm(2), now=12.0)
-    progress = forwarder.progress(15.0)
-    assert (progress.waiting, progress.confirmed, progress.oldest_age) == (2, 0, 5.0)
-
-
 # --- Whatever happens ---
 
 
@@ -459,51 +355,3 @@ def test_a3_a4_first_confirmations_keep_each_devices_order_and_all_get_through(d
         numbers = [one.number for one in confirmed if one.device_id == device]
         assert numbers == sorted(numbers)
     assert forwarder.drained
-
-
-# --- F3: what waits for an answer at all ---
-
-
-def test_f3_what_waits_or_is_in_flight_presses_until_it_is_confirmed() -> None:
-    forwarder = working()
-    assert not forwarder.pressing
-    deliver(forwarder, alarm(1))
-    assert forwarder.pressing
-    sent = send(forwarder)
-    assert forwarder.pressing
-    finish(forwarder, sent, Outcome.CONFIRMED)
-    assert not forwarder.pressing
-
-
-def test_a5_a_refused_alarm_and_those_behind_it_do_not_press_and_others_do() -> None:
-    forwarder = working()
-    deliver(forwarder, *alarms(1, 2))
-    finish(forwarder, send(forwarder), Outcome.REFUSED)
-    assert not forwarder.pressing
-    deliver(forwarder, alarm(3, "another"))
-    assert forwarder.pressing
-
-
-@pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.CLOCK_REFUSED])
-def test_f3_only_a_refusal_in_so_many_words_excuses_and_only_while_it_was_the_last_word(outcome: Outcome) -> None:
-    forwarder = working()
-    deliver(forwarder, alarm(1))
-    finish(forwarder, send(forwarder), Outcome.REFUSED)
-    finish(forwarder, send(forwarder, now=9.0), outcome, now=9.0)
-    assert forwarder.pressing
-
-
-def test_f3_a_refusal_by_an_output_that_is_not_required_excuses_nothing() -> None:
-    forwarder = working(arc=True, beside=False)
-    deliver(forwarder, alarm(1))
-    finish(forwarder, send(forwarder, "beside"), Outcome.REFUSED, "beside")
-    assert forwarder.pressing
-
-
-def test_f3_the_next_alarm_of_a_device_is_not_excused_by_one_that_is_gone() -> None:
-    forwarder = working()
-    deliver(forwarder, alarm(1))
-    finish(forwarder, send(forwarder), Outcome.REFUSED)
-    assert forwarder.withdraw(1)
-    deliver(forwarder, alarm(2))
-    assert forwarder.pressing

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from hotspare_cloud.core.window import ALONE_AFTER
 from hotspare_receiver.core.forwarder import Forwarder, Outcome
+from tests.unit.forwarder_trial import EPOCH, OUT, alarm, deliver, finish, number_sent, send, working
 from tests.unit.test_cloud_window import Row, Store
 from tests.unit.test_cloud_window import working as working_window
-from tests.unit.test_forwarder import EPOCH, OUT, alarm, deliver, finish, number_sent, send, working
 
 
 def refuse(forwarder: Forwarder, times: int, outcome: Outcome = Outcome.REFUSED, *, output: str = OUT) -> float:

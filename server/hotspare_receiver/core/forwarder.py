@@ -208,9 +208,10 @@ class Forwarder:
             if delivered.epoch != self._epoch:
                 continue
             here = self._waiting.get(delivered.number)
-            if here is not None and delivered.replay and delivered.attempt > here.delivered.attempt:
-                # The cloud has set it aside, and its word of that was lost, before an operator sent it again (A5).
-                here = None if self.set_aside(delivered.number) else here
+            again_asked = here is not None and delivered.replay and delivered.attempt > here.delivered.attempt
+            if again_asked and self.set_aside(delivered.number):
+                # The cloud had set it aside, and its word of that was lost, before an operator sent it again (A5).
+                here = None
             if delivered.number in known:
                 again.append(delivered)
             elif here is None and delivered.number in withheld:
